@@ -1,0 +1,1 @@
+"""What the file says of itself: metadata, generator tags, content credentials, JPEG structure."""

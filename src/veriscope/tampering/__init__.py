@@ -1,0 +1,1 @@
+"""Was the picture edited, and where? One file a method."""

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from veriscope.container.jpeg_coefficients import coefficients
+from veriscope.container.jpeg_coefficients import as_stored, coefficients
 from veriscope.container.jpeg_markers import JpegStructure, structure
 from veriscope.container.jpeg_tables import TableMatch, match_tables
 from veriscope.container.jpeg_traces import FREQUENCIES, ROUNDING, best_comb, blocking, earlier_quantisation
@@ -22,9 +22,8 @@ from veriscope.picture import Picture
 
 # Scores above these are met by under 2 % of pictures saved once (JPEG) or never (lossless): benchmarks/jpeg_history.py.
 DOUBLE_SCORE = 0.25  # nats a frequency
-COMB_SCORE = 0.10  # nats a coefficient, lossless files
-SHIFTED_COMB_SCORE = 0.10  # nats a coefficient, JPEGs with an earlier grid beside the present one
-SPREAD = 0.06  # variance of a shifted coefficient, in squared steps of the present save; 1/12 if none rounded to zero
+COMB_SCORE = 0.05  # nats a coefficient, lossless files
+SHIFTED_COMB_SCORE = 0.03  # nats a coefficient, JPEGs with an earlier grid beside the present one
 ANALYSED_SIDE = 2048  # pixels: the central window that pixel statistics look at
 SMALLEST_SIDE = 64  # pixels
 USUAL = "Sharing, downloading or editing a picture commonly does this."
@@ -86,9 +85,9 @@ def _jpeg_history(picture: Picture, layout: JpegStructure) -> JpegHistory:
     if earlier is not None and double:
         quality, confidence = earlier.quality, _confidence(earlier.score, DOUBLE_SCORE)
     elif stored is not None:
-        luma = _grey_window(_as_stored(picture))
+        luma = _grey_window(as_stored(picture.rgb, picture.orientation))
         # The present save has spread the earlier multiples by its own rounding error.
-        noise = round(float(np.sqrt(ROUNDING**2 + SPREAD * np.square(stored.table[FREQUENCIES]).mean())), 1)
+        noise = round(float(np.sqrt(ROUNDING**2 + np.square(stored.table[FREQUENCIES]).mean() / 12)), 1)
         shifted = best_comb(luma, _candidates(luma), noise) if min(luma.shape) >= SMALLEST_SIDE else None
         if shifted is not None:
             score = shifted[1].score
@@ -143,15 +142,6 @@ def _grey_window(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     left = max(0, (rgb.shape[1] - ANALYSED_SIDE) // 2) // 8 * 8
     part = np.ascontiguousarray(rgb[top : top + ANALYSED_SIDE, left : left + ANALYSED_SIDE])
     return np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.uint8)
-
-
-def _as_stored(picture: Picture) -> NDArray[np.uint8]:
-    """The pixels before the EXIF orientation was applied, where the JPEG grid starts at (0, 0)."""
-    rgb = picture.rgb
-    if picture.orientation >= 5:
-        rgb = rgb.swapaxes(0, 1)
-    flips = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}
-    return np.flip(rgb, flips[picture.orientation]) if picture.orientation in flips else rgb
 
 
 def _is_lossless(picture: Picture) -> bool:

@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from veriscope.picture import Picture
 MAX_PIXELS = 130_000_000  # coefficients take 2 bytes a pixel
 MAX_SCAN_PIXELS = 2_000_000_000  # scans x pixels: each scan of a progressive file visits every block
 ANALYSED_BLOCKS = 65_536  # 4 MP: statistics gain nothing from more
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+_FLIPS = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}  # EXIF orientation -> axes, after any transposition
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,3 +103,19 @@ def _as_file(data: bytes) -> Iterator[str]:
         with open(path, "wb") as file:
             file.write(data)
         yield path
+
+
+def upright(stored: NDArray[Scalar], orientation: int) -> NDArray[Scalar]:
+    """An array (H, W, ...) in the stored orientation, turned as EXIF orientation 1 to 8 says.
+
+    >>> upright(np.array([[1, 2]]), 6).tolist()
+    [[1], [2]]
+    """
+    turned = stored.swapaxes(0, 1) if orientation >= 5 else stored
+    return np.flip(turned, _FLIPS.get(orientation, ()))
+
+
+def as_stored(turned: NDArray[Scalar], orientation: int) -> NDArray[Scalar]:
+    """The inverse of ``upright``: JPEG blocks start at (0, 0) only in the stored orientation."""
+    stored = np.flip(turned, _FLIPS.get(orientation, ()))
+    return stored.swapaxes(0, 1) if orientation >= 5 else stored

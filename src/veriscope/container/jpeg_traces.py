@@ -178,7 +178,13 @@ def _comb_gain(noise: float) -> tuple[Floats, Floats]:
     """For each level and step: the log likelihood ratio of comb against smooth, and whether the level counts at all."""
     levels = np.arange(RANGE * FINE)[:, None] / FINE
     distance = levels - np.rint(levels / STEPS) * STEPS
-    density = STEPS * np.exp(-((distance / noise) ** 2) / 2) / (noise * np.sqrt(2 * np.pi))
+    # A Gaussian wrapped at the step, relative to even: its nearest image where narrow, its Fourier series where wide.
+    narrow = STEPS * np.exp(-((distance / noise) ** 2) / 2) / (noise * np.sqrt(2 * np.pi))
+    wide = np.ones_like(narrow)
+    for order in range(1, 5):
+        damping = np.exp(-2 * (np.pi * order * noise / STEPS) ** 2)
+        wide += 2 * damping * np.cos(2 * np.pi * order * distance / STEPS)
+    density = np.where(noise / STEPS < 0.2, narrow, wide)
     beyond = ((levels > STEPS / 2) & (STEPS > 1)).astype(np.float64)
     return np.log(0.9 * density + 0.1) * beyond, beyond
 

@@ -1,0 +1,1 @@
+"""Generators: small ones of our own and adapters to bigger ones by path."""

@@ -63,7 +63,12 @@ def _declare(picture: Picture) -> Declaration:
         reason = plain_line(str(error))[:300]
         said = f"The file carries content credentials that cannot be read ({reason}), so nothing they declare counts."
         return Declaration(kind="c2pa", state="invalid", says=said, details={"failures": [reason]})
-    return _none(data) if store is None else judge(store, trust_list())
+    if store is None:
+        said = (
+            "The file holds bytes that look like content credentials, but no manifest that can be found by its format."
+        )
+        return Declaration(kind="c2pa", state="none", says=said)
+    return judge(store, trust_list())
 
 
 def _none(data: bytes) -> Declaration:

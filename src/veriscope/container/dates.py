@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 from veriscope.container.fields import Fields, exif_text, fields
 from veriscope.container.wording import as_float
@@ -59,7 +59,7 @@ def parse_moment(text: str, offset: str = "") -> Moment | None:
             return Moment(at, whole_day=found[4] is None)
         if zone != "Z":
             shift = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
-            at += shift if zone[0] == "-" else -shift
+            at = at.replace(tzinfo=timezone(-shift if zone[0] == "-" else shift))
     except (ValueError, OverflowError):
         return None
     return Moment(at, zoned=True)

@@ -3,8 +3,8 @@
     python benchmarks/jpeg_history.py --data manifest.csv [--pictures 200] [--seed 0]
 
 The manifest needs a ``path`` column, relative to itself. Pictures are shrunk first, which removes what earlier saves
-left, so that the history made here is the only one; scikit-image's photographs are always among them, unshrunk where
-they were never JPEGs. Prints one row a pair of qualities: detection rates, and qualities within 3 of the truth.
+left, so that the history made here is the only one; scikit-image's photographs that never were JPEGs are
+always among them, unshrunk. Prints one row a pair of qualities: detection rates, and qualities within 3 of the truth.
 """
 
 from __future__ import annotations
@@ -128,7 +128,16 @@ def _saved(pixels: Pixels, quality: int | None) -> Picture:
 def _skimage() -> list[Pixels]:
     from skimage import data
 
-    names = ("astronaut", "camera", "chelsea", "coffee", "brick", "grass", "gravel", "coins", "moon")
+    names = (
+        "astronaut",
+        "camera",
+        "chelsea",
+        "coffee",
+        "brick",
+        "grass",
+        "gravel",
+        "moon",
+    )  # coins.png was a JPEG once
     found = [np.asarray(getattr(data, name)()) for name in names]
     return [np.stack([each] * 3, 2) if each.ndim == 2 else each for each in found]
 

@@ -21,10 +21,11 @@ from veriscope.evidence import Declaration
 from veriscope.picture import Picture
 
 # Scores above these are met by under 2 % of pictures saved once (JPEG) or never (lossless): benchmarks/jpeg_history.py.
-DOUBLE_SCORE = 0.25  # nats a frequency
+DOUBLE_SCORE = 0.3  # nats a frequency
 COMB_SCORE = 0.05  # nats a coefficient, lossless files
 SHIFTED_COMB_SCORE = 0.03  # nats a coefficient, JPEGs with an earlier grid beside the present one
-ANALYSED_SIDE = 2048  # pixels: the central window that pixel statistics look at
+WEAK = 1.5  # standard deviations of blocking below which only the strongest phase is followed up
+ANALYSED_SIDE = 1024  # pixels: the central window that pixel statistics look at
 SMALLEST_SIDE = 64  # pixels
 USUAL = "Sharing, downloading or editing a picture commonly does this."
 
@@ -128,9 +129,12 @@ def _lossless_history(luma: NDArray[np.uint8]) -> JpegHistory:
 
 
 def _candidates(luma: NDArray[np.uint8]) -> list[tuple[int, int]]:
-    """The grid origins that blocking suggests besides (0, 0): the three strongest phases each way."""
-    across, down = (np.argsort(strength)[::-1][:3] for strength in blocking(luma))
-    return [(int(x), int(y)) for x in across for y in down if (x, y) != (0, 0)]
+    """The grid origins that blocking suggests besides (0, 0), at most fifteen."""
+    across, down = (
+        [int(phase) for rank, phase in enumerate(np.argsort(strength)[::-1][:3]) if rank == 0 or strength[phase] > WEAK]
+        for strength in blocking(luma)
+    )
+    return [(x, y) for x in {*across, 0} for y in {*down, 0} if (x, y) != (0, 0)]
 
 
 def _confidence(score: float, threshold: float) -> float:

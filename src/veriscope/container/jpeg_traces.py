@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 
 import cv2
 import numpy as np
@@ -30,6 +31,7 @@ BINS = 64
 RANGE = 100  # largest magnitude of an unquantised coefficient that the comb test looks at
 FINE = 8  # its bins a unit
 FIRST_LOOK = 1024  # blocks, to choose among offsets
+HOPELESS_SCORE = 0.01  # nats a coefficient; below it, more blocks change nothing
 SINGLE_SHARE = 0.05  # share of blocks taken to lack the first save, so that one odd bin rules nothing out
 
 
@@ -49,7 +51,7 @@ def double_quantisation_model(steps: Floats, second: Floats, decay: Floats, bins
         steps: first quantisation steps; 1 stands for no first save.
         second: second steps.
         decay: the Laplacian's rate, 1/(mean absolute value), at the scale of unquantised coefficients.
-        bins: magnitudes k >= 0. All four broadcast together.
+        bins: successive magnitudes k >= 1 along the last axis. All four broadcast together.
     """
 
     def share_below(level: Floats) -> Floats:
@@ -61,9 +63,9 @@ def double_quantisation_model(steps: Floats, second: Floats, decay: Floats, bins
         start = np.where(nearest == 0, above, 1 - below)
         return np.asarray(start + inside * passed)
 
-    single = np.exp(-decay * np.maximum(bins - 0.5, 0) * second) - np.exp(-decay * (bins + 0.5) * second)
-    twice = 2 * (share_below((bins + 0.5) * second) - share_below((bins - 0.5) * second))
-    return np.asarray(np.where(steps <= 1, single, twice))
+    below = share_below((np.concatenate([bins[..., :1] - 1, bins], -1) + 0.5) * second)
+    once = np.exp(-decay * np.maximum(bins - 0.5, 0) * second) - np.exp(-decay * (bins + 0.5) * second)
+    return np.asarray(np.where(steps <= 1, once, 2 * np.diff(below, axis=-1)))
 
 
 def earlier_quantisation(blocks: NDArray[np.int16], table: NDArray[np.int32]) -> EarlierSave | None:
@@ -161,8 +163,9 @@ def comb(
     if len(blocks):
         blocks = blocks[(blocks.min(1) > 0) & (blocks.max(1) < 255)]  # clipped pixels break the multiples
     values = np.abs(BASIS[FREQUENCIES] @ blocks.T)
-    cells = np.minimum(values * FINE + 0.5, RANGE * FINE).astype(np.int32)
-    counts = np.stack([np.bincount(row, minlength=RANGE * FINE + 1)[:-1] for row in cells]).astype(np.float64)
+    size = RANGE * FINE + 1
+    cells = np.minimum(values * FINE + 0.5, size - 1).astype(np.int32) + np.arange(len(values))[:, None] * size
+    counts = np.bincount(cells.ravel(), minlength=len(values) * size).reshape(-1, size)[:, :-1].astype(np.float64)
     gain, beyond = _comb_gain(noise)
     total = np.take_along_axis(counts @ gain, _STEP_OF_QUALITY.T - 1, axis=1).sum(0)
     support = np.take_along_axis(counts @ beyond, _STEP_OF_QUALITY.T - 1, axis=1).sum(0)
@@ -194,10 +197,12 @@ def best_comb(
 ) -> tuple[tuple[int, int], EarlierSave] | None:
     """The offset whose comb is clearest, after a first look at fewer blocks; None where none has enough detail."""
     looks = [(comb(luma, offset, noise, limit=FIRST_LOOK), offset) for offset in offsets]
-    seen = [(look.score, offset) for look, offset in looks if look is not None]
-    chosen = max(seen, default=(0.0, offsets[0]))[1] if offsets else None
-    found = None if chosen is None else comb(luma, chosen, noise)
-    return None if chosen is None or found is None else (chosen, found)
+    seen = [(look.score, offset, look) for look, offset in looks if look is not None]
+    best = max(seen, default=None, key=itemgetter(0))
+    if best is None or best[0] < HOPELESS_SCORE:
+        return None if best is None else (best[1], best[2])
+    found = comb(luma, best[1], noise)
+    return None if found is None else (best[1], found)
 
 
 def blocking(luma: NDArray[np.uint8]) -> tuple[Floats, Floats]:

@@ -45,6 +45,17 @@ def test_most_concerning_first_and_errors_apart(tmp_path: Path) -> None:
     assert counts == [2, 1, 0, 1, 1, 1, 1]
 
 
+def test_a_fraction_orders_within_a_level_and_does_not_leave_it(tmp_path: Path) -> None:
+    rows = [
+        row("less", GENERATED_AT_1 - 0.1, 5.0),
+        row("more", GENERATED_AT_1 + 0.1),
+        row("five", GENERATED_AT_5 + 0.1),
+    ]
+    html = written(rows, tmp_path)
+    assert names(html) == ["more", "less", "five"]
+    assert re.findall(r'data-group="(\d)"', html) == ["0", "0", "1"]
+
+
 def test_rows_of_reports_are_ordered_by_what_they_say() -> None:
     order = [index_row(report).concern for report in (samples.generated(), samples.edited(), samples.cannot_tell())]
     order.append(index_row(samples.pristine()).concern)
@@ -86,7 +97,7 @@ def test_links_and_thumbnails(tmp_path: Path) -> None:
 
 def test_ten_thousand_rows(tmp_path: Path) -> None:
     rows = [
-        row(f"{number:05d}.jpg", number % 6 + 1, number / 5000, thumbnail=b"\xff\xd8\xff" * 2000)
+        row(f"{number:05d}.jpg", number % 5 - 1, number / 5000, thumbnail=b"\xff\xd8\xff" * 2000)
         for number in range(10_000)
     ]
     started = time.monotonic()

@@ -17,12 +17,14 @@ from veriscope.reporting.page import asset, content_policy, environment
 THUMBNAIL_ROWS: Final = 1000
 """Above so many rows the index shows no thumbnails, to stay a page that opens at once."""
 
-GENERATED_AT_1: Final = 6.0
-GENERATED_AT_5: Final = 5.0
-OTHER_YES: Final = 4.0
-DECLARED_GENERATED: Final = 3.0
-CANNOT_TELL: Final = 2.0
-NOTHING_FOUND: Final = 1.0
+GENERATED_AT_1: Final = 3.0
+GENERATED_AT_5: Final = 2.0
+OTHER_YES: Final = 1.5
+DECLARED_GENERATED: Final = 1.0
+CANNOT_TELL: Final = 0.0
+NOTHING_FOUND: Final = -1.0
+LEVEL_WIDTH: Final = 0.2
+"""How far a concern may stray from its level to order pictures within it."""
 
 _GROUPS: Final = (
     (GENERATED_AT_1, "Generated, at 1\u00a0% false alarms"),
@@ -41,8 +43,8 @@ class IndexRow:
     Attributes:
         name: the file, as the user named it.
         headline: its report's headline; empty where it failed.
-        concern: where it stands in the index, larger first; the levels are this module's constants.
-        state: what the pixels say about "generated": "yes", "no" or "cannot tell".
+        concern: where it stands in the index, larger first: one of this module's levels, give or take LEVEL_WIDTH.
+        state: what the pixels say about "generated": "yes", "no" or "cannot tell"; other words are shown as they are.
         log10_lr: the ratio behind it; None where there is none.
         declared: what the file declares of its origin, in a few words; may be empty.
         error: why there is no report; None where there is one.
@@ -131,7 +133,7 @@ def _order(row: IndexRow) -> tuple[float, float, str]:
 
 
 def _line(row: IndexRow, with_picture: bool) -> _Line:
-    group = next(number for number, (least, _) in enumerate(_GROUPS) if row.concern >= least)
+    group = next(number for number, (least, _) in enumerate(_GROUPS) if row.concern >= least - LEVEL_WIDTH)
     href = "./" + quote(row.href.lstrip("/"), safe="/") if row.href else None
     return _Line(row, group, href, _thumbnail(row.thumbnail) if with_picture else None)
 
@@ -145,7 +147,7 @@ def _thumbnail(data: bytes | None) -> str | None:
 
 
 def _declares_generated(declaration: Declaration) -> bool:
-    """Whether the file says of itself that a model made it: a generator tag, or IPTC's source type for such media."""
-    if declaration.kind == "generator":
+    """Whether the file says of itself that a model made it: flagged so, a generator tag, or IPTC's source type."""
+    if declaration.kind == "generator" or declaration.details.get("ai"):
         return True
     return "trainedalgorithmicmedia" in json.dumps(declaration.details, default=str).lower()

@@ -122,6 +122,8 @@ def signed(value: float) -> str:
     """
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else ("+∞" if value > 0 else "−∞")
+    if abs(value) >= 100:
+        return "over +99" if value > 0 else "under −99"
     rounded = round(value, 1)
     return "0.0" if rounded == 0 else f"{rounded:+.1f}".replace("-", "−")
 

@@ -24,6 +24,7 @@ from veriscope.picture import Picture
 DOUBLE_SCORE = 0.3  # nats a frequency
 COMB_SCORE = 0.05  # nats a coefficient, lossless files
 SHIFTED_COMB_SCORE = 0.03  # nats a coefficient, JPEGs with an earlier grid beside the present one
+LARGEST_NOISE = 2.6  # grey levels: under saves coarser than this (about quality 68) no shifted grid was ever found
 WEAK = 1.5  # standard deviations of blocking below which only the strongest phase is followed up
 ANALYSED_SIDE = 1024  # pixels: the central window that pixel statistics look at
 SMALLEST_SIDE = 64  # pixels
@@ -89,7 +90,8 @@ def _jpeg_history(picture: Picture, layout: JpegStructure) -> JpegHistory:
         luma = _grey_window(as_stored(picture.rgb, picture.orientation))
         # The present save has spread the earlier multiples by its own rounding error.
         noise = round(float(np.sqrt(ROUNDING**2 + np.square(stored.table[FREQUENCIES]).mean() / 12)), 1)
-        shifted = best_comb(luma, _candidates(luma), noise) if min(luma.shape) >= SMALLEST_SIDE else None
+        tells = min(luma.shape) >= SMALLEST_SIDE and noise <= LARGEST_NOISE
+        shifted = best_comb(luma, _candidates(luma), noise) if tells else None
         if shifted is not None:
             score = shifted[1].score
         if shifted is not None and score >= SHIFTED_COMB_SCORE:

@@ -20,11 +20,11 @@ from veriscope.container.jpeg_traces import FREQUENCIES, ROUNDING, best_comb, bl
 from veriscope.evidence import Declaration
 from veriscope.picture import Picture
 
-# Scores above these are met by under 2 % of pictures saved once (JPEG) or never (lossless): benchmarks/jpeg_history.py.
+# Set for at most 2 % false alarms by benchmarks/jpeg_history.py; its row for quality 60 came out at 3 pictures of 118.
 DOUBLE_SCORE = 0.3  # nats a frequency
 COMB_SCORE = 0.05  # nats a coefficient, lossless files
 SHIFTED_COMB_SCORE = 0.03  # nats a coefficient, JPEGs with an earlier grid beside the present one
-LARGEST_NOISE = 2.6  # grey levels: under saves coarser than this (about quality 68) no shifted grid was ever found
+LARGEST_NOISE = 2.6  # grey levels: coarser saves are not searched: at quality 60 no shifted grid was found
 WEAK = 1.5  # standard deviations of blocking below which only the strongest phase is followed up
 ANALYSED_SIDE = 1024  # pixels: the central window that pixel statistics look at
 SMALLEST_SIDE = 64  # pixels

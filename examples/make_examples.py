@@ -197,7 +197,7 @@ def main() -> None:
     save("photograph.jpg", jpeg(coffee, 92))
     data, truth = spliced()
     save("spliced.jpg", data)
-    save("spliced_mask.png", png(Image.fromarray(truth).convert("1")))
+    save("../tests/data/spliced_mask.png", png(Image.fromarray(truth).convert("1")))
     save("recompressed.jpg", jpeg(decode(jpeg(rocket, 60)), 90))
 
     text = PngInfo()

@@ -68,6 +68,11 @@ class Declaration(_Row):
     says: str = Field(description="one plain sentence")
     details: dict[str, Any] = Field(default_factory=dict, description="the values behind the sentence, JSON types only")
 
+    @property
+    def generative(self) -> bool:
+        """Whether it says that a generative model made the picture or took part; never where the declaration is broken."""
+        return self.state != "invalid" and (self.kind == "generator" or bool(self.details.get("generative")))
+
 
 class Sighting(_Row):
     """One match in the user's index of known pictures."""

@@ -149,9 +149,7 @@ def _novelai(texts: Texts) -> Declaration | None:
         return None
     value = parse_json(carried.get("Comment", "")) or {}
     prompt = carried.get("Description") or value.get("prompt")
-    return _declare(
-        "NovelAI", carried.get("Source"), prompt, negative_prompt=value.get("uc"), **_settings(value), parameters=value
-    )
+    return _declare("NovelAI", carried.get("Source"), prompt, **_settings(value), parameters=value)
 
 
 def _comfyui(texts: Texts) -> Declaration | None:
@@ -168,7 +166,6 @@ def _draw_things(texts: Texts) -> Declaration | None:
         "Draw Things",
         value.get("model"),
         value.get("c"),
-        negative_prompt=value.get("uc"),
         **_settings(value),
         parameters=value,
     )
@@ -187,9 +184,8 @@ def _easy_diffusion(texts: Texts) -> Declaration | None:
     if "use_stable_diffusion_model" not in texts:
         return None
     values: dict[str, Any] = dict(texts)
-    negative = texts.get("negative_prompt")
     model = texts["use_stable_diffusion_model"]
-    return _declare("Easy Diffusion", model, texts.get("prompt"), negative_prompt=negative, **_settings(values))
+    return _declare("Easy Diffusion", model, texts.get("prompt"), **_settings(values))
 
 
 def _midjourney(texts: Texts) -> Declaration | None:
@@ -258,7 +254,7 @@ def parse_parameters(text: str) -> dict[str, Any] | None:
 
 
 _NAMES = {
-    "negative_prompt": ("negative_prompt", "negativeprompt", "Negative Prompt"),
+    "negative_prompt": ("negative_prompt", "negativeprompt", "Negative Prompt", "uc"),
     "seed": ("seed", "Seed"),
     "steps": ("steps", "num_inference_steps", "Steps"),
     "sampler": ("sampler", "sampler_name", "scheduler", "Sampler"),

@@ -74,7 +74,7 @@ class _Line:
 def index_row(report: Report, *, href: str | None = None, thumbnail: bytes | None = None) -> IndexRow:
     """The row of one report."""
     verdict = report.pixels.get("generated")
-    declared = next((item for item in report.declares if _declares_generated(item)), None)
+    declared = next((item for item in report.declares if item.generative), None)
     if verdict is not None and verdict.state == "yes":
         concern = GENERATED_AT_1 if verdict.fpr is not None and verdict.fpr <= 0.01 else GENERATED_AT_5
     elif any(other.state == "yes" for other in report.pixels.values()):
@@ -144,10 +144,3 @@ def _thumbnail(data: bytes | None) -> str | None:
     if data and data.startswith(b"\x89PNG\r\n\x1a\n"):
         return overlay.data_uri(data, "image/png")
     return None
-
-
-def _declares_generated(declaration: Declaration) -> bool:
-    """Whether the file says of itself that a model made it: flagged so, a generator tag, or IPTC's source type."""
-    if declaration.kind == "generator" or declaration.details.get("ai"):
-        return True
-    return "trainedalgorithmicmedia" in json.dumps(declaration.details, default=str).lower()

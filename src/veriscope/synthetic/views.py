@@ -1,8 +1,7 @@
-"""The two squares of a picture that the backbone looks at, the same in training and in use.
+"""The square of a picture that the backbone looks at, the same in training and in use.
 
-*whole* is the picture at 224 px: composition, lighting, texture at large. *detail* is a central window of the picture at
-a common working scale, where traces of upsampling and of the denoiser's texture are still visible. The working scale is
-fixed so that a picture and its half-size copy give nearly the same window, and with it the same verdict.
+The picture's middle at 224 px: composition, lighting and texture at large. Traces at the pixel level are averaged away, and
+with them most of what saving and resizing change, so the verdict stays when the picture is shared.
 """
 
 from __future__ import annotations
@@ -12,20 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 224  # pixels
-WORKING_SIDE = 448  # pixels: the short side at which the detail window is cut
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)  # CLIP's own normalisation
 SPREAD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 
 
 def whole(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The central square of ``uint8 (H, W, 3)`` RGB at 224 x 224 pixels."""
-    return _central_square(_with_short_side(rgb, SIDE))
-
-
-def detail(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A central 224 x 224 window of ``uint8 (H, W, 3)`` RGB brought down to a short side of at most 448 pixels."""
-    short = min(rgb.shape[:2])
-    return _central_square(_with_short_side(rgb, min(WORKING_SIDE, max(short, SIDE))))
+    square = _middle(rgb)
+    if len(square) == SIDE:
+        return square
+    interpolation = cv2.INTER_AREA if len(square) > SIDE else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(np.ascontiguousarray(square), (SIDE, SIDE), interpolation=interpolation), np.uint8)
 
 
 def normalised(squares: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -34,15 +30,7 @@ def normalised(squares: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
     return np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))
 
 
-def _with_short_side(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    height, width = rgb.shape[:2]
-    scale = side / min(height, width)
-    if scale == 1:
-        return rgb
-    size = max(side, round(width * scale)), max(side, round(height * scale))
-    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), np.uint8)
-
-
-def _central_square(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    top, left = (rgb.shape[0] - SIDE) // 2, (rgb.shape[1] - SIDE) // 2
-    return rgb[top : top + SIDE, left : left + SIDE]
+def _middle(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    side = min(rgb.shape[:2])
+    top, left = (rgb.shape[0] - side) // 2, (rgb.shape[1] - side) // 2
+    return rgb[top : top + side, left : left + side]

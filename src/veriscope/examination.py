@@ -1,0 +1,236 @@
+"""examine(): open a picture, let each detector that applies speak, weigh, report."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+
+from veriscope import models, plugins
+from veriscope.container import declarations
+from veriscope.evidence import (
+    Declaration,
+    Evidence,
+    EvidenceRow,
+    FileFacts,
+    Question,
+    Report,
+    Software,
+    Verdict,
+    map_to_data_uri,
+)
+from veriscope.picture import Limits, Picture, open_picture
+from veriscope.plugins import Detector
+from veriscope.weighing import Panel, strength, weigh
+
+TIME_LIMIT = 60.0  # seconds for each detector
+PREVIEW_SIDE = 1600  # pixels: the picture inside a report
+ASKED = (Question.GENERATED, Question.EDITED)
+
+
+def examine(
+    source: str | Path | bytes | BinaryIO | Picture,
+    *,
+    name: str | None = None,
+    detectors: Sequence[str] | None = None,
+    declared_only: bool = False,
+    limits: Limits | None = None,
+    time_limit: float = TIME_LIMIT,
+    preview: bool = True,
+    command: str = "",
+) -> Report:
+    """Examine one picture.
+
+    Args:
+        source: a path, the bytes of a file, a binary stream, or an opened picture.
+        name: what to call it in the report; the path's name by default.
+        detectors: the names of those to ask; all by default.
+        declared_only: read only what the file declares; the pixels are not asked.
+        limits: how large a file and how many pixels may be opened.
+        time_limit: seconds that each detector may take.
+        preview: keep a small copy of the picture for renderers.
+        command: the command that reproduces the report, if there is one.
+    Raises:
+        PictureError: it cannot be opened as a picture.
+        PluginError: a named detector does not exist.
+    """
+    started = time.perf_counter()
+    asked = () if declared_only else plugins.detectors() if detectors is None else plugins.named(list(detectors))
+    picture = source if isinstance(source, Picture) else open_picture(source, name=name, limits=limits)
+    declared = declarations(picture)
+    answers = hear(picture, asked, time_limit=time_limit)
+    heard = [evidence for evidence, _ in answers]
+    questions = [] if declared_only else [*ASKED, *sorted({item.question for item in heard} - set(ASKED))]
+    pixels = {str(question): weigh(question, heard, panels()) for question in questions}
+    report = Report(
+        file=FileFacts(
+            name=picture.name,
+            sha256=picture.sha256,
+            bytes=len(picture.data),
+            width=picture.width,
+            height=picture.height,
+            format=picture.format,
+            notes=list(picture.notes),
+        ),
+        headline=headline(declared, pixels),
+        declares=declared,
+        seen=None,
+        pixels=pixels,
+        evidence=[_row(evidence, seconds) for evidence, seconds in answers],
+        software=Software(veriscope=installed("veriscope"), models=_models_used(heard), command=command),
+        seconds=round(time.perf_counter() - started, 3),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    if preview:
+        report._preview = _preview(picture)
+    return report
+
+
+def hear(
+    picture: Picture, detectors: Sequence[Detector] | None = None, *, time_limit: float = TIME_LIMIT
+) -> list[tuple[Evidence, float]]:
+    """What each detector that applies says of a picture, and the seconds it took; all detectors by default."""
+    answers = []
+    for detector in plugins.detectors() if detectors is None else detectors:
+        began = time.perf_counter()
+        evidence = _ask(detector, picture, time_limit)
+        if evidence is not None:
+            answers.append((evidence, time.perf_counter() - began))
+    return answers
+
+
+def _ask(detector: Detector, picture: Picture, time_limit: float) -> Evidence | None:
+    """The detector's evidence; a failure or a timeout becomes evidence of reliability 0 with its reason."""
+    answer: list[Evidence | None] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            answer.append(_checked(detector, picture, detector(picture)))
+        except BaseException as error:
+            failure.append(error)
+
+    worker = threading.Thread(target=run, daemon=True, name=f"detector {detector.name}")
+    worker.start()
+    worker.join(time_limit)
+    if answer:
+        return answer[0]
+    if failure:
+        reason = f"the detector failed: {type(failure[0]).__name__}: {failure[0]}"
+    else:
+        reason = f"the detector did not answer within {time_limit:g} s"
+    return Evidence(
+        detector.name,
+        str(detector.version),
+        Question(detector.question),
+        score=0.0,
+        log10_lr=0.0,
+        reliability=0.0,
+        says="No statement: " + reason + ".",
+        reason=reason,
+    )
+
+
+def _checked(detector: Detector, picture: Picture, evidence: Evidence | None) -> Evidence | None:
+    if evidence is None:
+        return None
+    if not isinstance(evidence, Evidence):
+        raise TypeError(f"it returned {type(evidence).__name__}, not Evidence")
+    numbers = (evidence.score, evidence.log10_lr, evidence.reliability)
+    if not all(np.isfinite(value) for value in numbers) or not 0 <= evidence.reliability <= 1:
+        raise ValueError(f"score, log10_lr and reliability must be finite and reliability in [0, 1], not {numbers}")
+    if evidence.map is not None and (evidence.map.ndim != 2 or not evidence.map.size or not np.isfinite(evidence.map).all()):
+        raise ValueError(f"its map must be finite and of shape (H, W), not {evidence.map.shape}")
+    return evidence
+
+
+def _row(evidence: Evidence, seconds: float) -> EvidenceRow:
+    return EvidenceRow(
+        detector=evidence.detector,
+        version=evidence.version,
+        question=str(evidence.question),
+        score=round(float(evidence.score), 5),
+        log10_lr=round(float(evidence.log10_lr), 3),
+        reliability=round(float(evidence.reliability), 3),
+        reason=evidence.reason,
+        says=evidence.says,
+        map=None if evidence.map is None else map_to_data_uri(evidence.map),
+        weighed=evidence.weighed,
+        seconds=round(seconds, 3),
+    )
+
+
+@lru_cache(maxsize=1)
+def panels() -> tuple[Panel, ...]:
+    """The bundled calibrations.
+
+    Raises:
+        ModelError: one of them is damaged.
+    """
+    return tuple(Panel.load(path) for path in sorted(models.WEIGHTS.glob("*.panel.json")))
+
+
+def _models_used(heard: Sequence[Evidence]) -> dict[str, str]:
+    used = {item.detector for item in heard}
+    return {name: entry.fingerprint for name, entry in models.registry().items() if used & set(entry.used_by)}
+
+
+def _preview(picture: Picture) -> bytes:
+    scale = min(1.0, PREVIEW_SIDE / max(picture.width, picture.height))
+    pixels = picture.rgb
+    if scale < 1:
+        size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    _, data = cv2.imencode(".jpg", np.ascontiguousarray(pixels[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return data.tobytes()
+
+
+def headline(declared: Sequence[Declaration], pixels: dict[str, Verdict]) -> str:
+    """One sentence that says no more than the verdicts and the declarations do, and keeps the two apart."""
+    return f"{_pixels_clause(pixels)}; {_declared_clause(declared)}."
+
+
+def _pixels_clause(pixels: dict[str, Verdict]) -> str:
+    verdict = pixels.get(str(Question.GENERATED))
+    edited = pixels.get(str(Question.EDITED))
+    if verdict is None:
+        return "The pixels were not examined"
+    if verdict.state == "yes":
+        clause = f"The pixels give {strength(verdict.log10_lr)} support that a model generated this picture"
+    elif verdict.state == "no":
+        clause = f"The pixels give {strength(verdict.log10_lr)} support that this picture was not generated by a model"
+    else:
+        clause = "From the pixels, this tool cannot tell whether a model generated this picture"
+    if edited is not None and edited.state == "yes":
+        clause += f" and {strength(edited.log10_lr)} support that part of it was edited"
+    return clause
+
+
+def _declared_clause(declared: Sequence[Declaration]) -> str:
+    credentials = next((item for item in declared if item.kind == "c2pa"), None)
+    generative = any(item.generative for item in declared)
+    contradictions = [item for item in declared if item.state == "contradiction"]
+    clauses = []
+    if generative:
+        clauses.append("the file declares that a generative model made it or took part")
+    if credentials is not None and credentials.state != "none":
+        clauses.append(
+            {
+                "invalid": "its content credentials are invalid",
+                "untrusted": "its content credentials are intact but their signer is not trusted",
+                "trusted": "its content credentials are intact and their signer is trusted",
+            }.get(credentials.state, "its content credentials could not be read")
+        )
+    if contradictions:
+        clauses.append("what the file declares contradicts itself")
+    if not clauses:
+        return "the file declares nothing that speaks for or against it"
+    return " and ".join(clauses)

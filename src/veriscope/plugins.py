@@ -1,0 +1,98 @@
+"""Which detectors there are: those of this package, and those that other packages bring by entry point.
+
+A package joins with an entry point in the group ``veriscope.detectors`` whose object, called without arguments, returns a
+``Detector``. One that cannot be loaded stays in the list and says so in every report; it never stops an examination.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Protocol, runtime_checkable
+
+from veriscope.errors import PluginError
+from veriscope.evidence import Evidence, Question
+from veriscope.picture import Picture
+
+GROUP = "veriscope.detectors"
+BUNDLED = (
+    "veriscope.synthetic.depths:Depths",
+    "veriscope.tampering.double_quantisation:DoubleQuantisation",
+)
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """What examines a picture. It states evidence and never decides."""
+
+    name: str
+    version: str
+    question: Question
+
+    def __call__(self, picture: Picture) -> Evidence | None:
+        """The evidence, or None where the method does not apply to such a picture."""
+        ...
+
+
+class Broken:
+    """Stands in for a detector that could not be loaded, and says so in each report."""
+
+    version = "?"
+    question = Question.GENERATED
+
+    def __init__(self, name: str, error: BaseException) -> None:
+        self.name = name
+        self.error = error
+
+    def __call__(self, picture: Picture) -> Evidence | None:
+        """Always raises.
+
+        Raises:
+            PluginError: with the reason why the detector could not be loaded.
+        """
+        raise PluginError(f"detector {self.name} could not be loaded: {self.error}")
+
+
+def _load(name: str, load: Callable[[], object]) -> Detector:
+    try:
+        factory = load()
+        detector = factory() if callable(factory) else factory
+        if not isinstance(detector, Detector):
+            raise PluginError("it lacks one of: name, version, question, __call__")
+        Question(detector.question)
+    except Exception as error:
+        return Broken(name, error)
+    return detector
+
+
+def _bundled(where: str) -> Callable[[], object]:
+    module, _, attribute = where.partition(":")
+    return lambda: getattr(import_module(module), attribute)
+
+
+@lru_cache(maxsize=1)
+def detectors() -> tuple[Detector, ...]:
+    """All detectors, this package's first, then those of others in order of name; names are unique."""
+    found = [_load(where.rpartition(":")[2], _bundled(where)) for where in BUNDLED]
+    entries: list[EntryPoint] = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    for entry in entries:
+        detector = _load(entry.name, entry.load)
+        if any(detector.name == other.name for other in found):
+            detector = Broken(entry.name, PluginError(f"another detector is already called {detector.name!r}"))
+        found.append(detector)
+    return tuple(found)
+
+
+def named(names: list[str]) -> tuple[Detector, ...]:
+    """The detectors of these names, in this order.
+
+    Raises:
+        PluginError: one of them does not exist.
+    """
+    known = {detector.name: detector for detector in detectors()}
+    for name in names:
+        if name not in known:
+            raise PluginError(f"no detector is called {name!r}; there are: {', '.join(known)}")
+    return tuple(known[name] for name in names)

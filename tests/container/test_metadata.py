@@ -313,8 +313,10 @@ def test_large_paste_changes_the_thumbnail() -> None:
 def test_flat_and_damaged_thumbnails_are_noted() -> None:
     flat = np.full((240, 320, 3), 128, np.uint8)
     only(declared_thumbnail(thumbnailed(flat, flat)), "noted")
-    picture = with_exif(**{"1st": {}, "thumbnail": b"\xff\xd8\xff\xd9"})
-    only(declared_thumbnail(picture), "noted")
+    data = bytearray(thumbnailed(texture(), texture()).data)
+    at = data.find(b"\xff\xd8", 2)
+    data[at + 2 : at + 40] = bytes(38)
+    assert "cannot be decoded" in only(declared_thumbnail(opened(bytes(data))), "noted").says
 
 
 def test_examples_of_a_phone() -> None:

@@ -102,6 +102,7 @@ def test_ordinary_words_are_no_parameters(text: str) -> None:
 
 
 GRAPH = {
+    "0": {"class_type": "UpscaleModelLoader", "inputs": {"model_name": "upscaler.pth"}},
     "1": {"class_type": "UNETLoader", "inputs": {"unet_name": "flux1-dev.safetensors"}},
     "2": {"class_type": "PrimitiveString", "inputs": {"value": "a red fox"}},
     "3": {"class_type": "CLIPTextEncode", "inputs": {"text": ["2", 0], "clip": ["9", 0]}},
@@ -135,7 +136,7 @@ def check_comfyui(found: Declaration) -> None:
     assert details["model"] == "flux1-dev.safetensors"
     assert details["prompt"] == "a red fox"
     assert details["negative_prompt"] == "ugly"
-    assert details["adapters"] == ["style.safetensors"]
+    assert details["adapters"] == ["upscaler.pth", "style.safetensors"]
     assert (details["seed"], details["steps"], details["sampler"]) == (99, 20, "euler")
 
 

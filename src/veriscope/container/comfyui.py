@@ -53,7 +53,9 @@ def _from_prompt(graph: dict[str, Any]) -> dict[str, Any] | None:
     words: list[str] = []
     for key, node in nodes.items():
         inputs = node["inputs"]
-        models += [inputs[name] for name in _MODEL_INPUTS if isinstance(inputs.get(name), str)]
+        helper = "Upscale" in node["class_type"]
+        files = [inputs[name] for name in _MODEL_INPUTS if isinstance(inputs.get(name), str)]
+        (adapters if helper else models).extend(files)
         adapters += [inputs[name] for name in _ADAPTER_INPUTS if isinstance(inputs.get(name), str)]
         if "CLIPTextEncode" in node["class_type"]:
             words.append(_words(nodes, key))

@@ -47,7 +47,12 @@ def save(folder: Path, count: int, width: int, height: int) -> None:
 def run(*words: str) -> tuple[float, float]:
     """Wall seconds of one command, and the largest resident memory of any child so far in GB."""
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "veriscope.cli", *words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "veriscope.cli", *words],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     return time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
 
 
@@ -79,7 +84,9 @@ def main() -> None:
         for words, least in ((("--declared-only",), 40), ((), 4)):
             seconds, memory = run("examine", str(folder / "many"), *words, "--out", str(folder / f"out{least}"))
             speed = chosen.pictures / seconds
-            print(f"folder of {chosen.pictures} 1 MP JPEGs {' '.join(words)}: {speed:.1f} pictures/s (at least {least}); {memory:.2f} GB a process")
+            print(
+                f"folder of {chosen.pictures} 1 MP JPEGs {' '.join(words)}: {speed:.1f} pictures/s (at least {least}); {memory:.2f} GB a process"
+            )
         paths = sorted((folder / "many").iterdir())
         for number in range(chosen.flat):
             veriscope.examine(paths[number % len(paths)])

@@ -26,7 +26,9 @@ class Stranger:
 
     def __call__(self, picture):
         red = float(picture.rgb[..., 0].mean() / 255)
-        return Evidence(self.name, self.version, self.question, red, 0.0, 1.0, f"Red is {red:.2f}.", map=picture.luma / 255)
+        return Evidence(
+            self.name, self.version, self.question, red, 0.0, 1.0, f"Red is {red:.2f}.", map=picture.luma / 255
+        )
 
 
 @pytest.fixture

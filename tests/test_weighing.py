@@ -72,6 +72,7 @@ def test_uncalibrated_evidence_is_not_counted():
     panel = a_panel()
     alone = weigh(Question.GENERATED, [evidence(9.0, detector="stranger")], [panel])
     assert alone.state == "cannot tell"
+    assert "clear skies" not in weigh(Question.GENERATED, [evidence(9.0, 0.5, "clear skies", "stranger")], [panel]).says
     without = weigh(Question.GENERATED, [evidence(0.1)], [panel])
     beside = weigh(Question.GENERATED, [evidence(0.1), evidence(99.0, detector="stranger")], [panel])
     assert beside == without

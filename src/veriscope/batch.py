@@ -10,12 +10,13 @@ import glob
 import hashlib
 import json
 import os
+import shlex
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class Settings:
 
     detectors: tuple[str, ...] | None = None
     declared_only: bool = False
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     time_limit: float = 60.0
     html: str | None = None  # folder for one HTML report a picture
     pdf: str | None = None  # folder for one PDF a picture
@@ -50,6 +51,18 @@ class Settings:
 
         wanted = {**asdict(self), "veriscope": version("veriscope")}
         return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:12]
+
+    def command(self, path: str | Path) -> str:
+        """The command that makes the report of one picture again.
+
+        >>> Settings(declared_only=True).command("my cat.jpg")
+        "veriscope examine 'my cat.jpg' --declared-only"
+        """
+        words = ["veriscope", "examine", str(path)]
+        words += ["--declared-only"] if self.declared_only else []
+        for name in self.detectors or ():
+            words += ["--with", name]
+        return shlex.join(words)
 
 
 @dataclass(frozen=True)
@@ -130,7 +143,7 @@ def examine_many(
     settings: Settings,
     *,
     jobs: int = 0,
-    on_result: Callable[[Result], None] = lambda result: None,
+    on_result: Callable[[Result], None] | None = None,
 ) -> Iterator[Result]:
     """Examine pictures and append each result to ``results_file`` as a JSON line; yields in order of completion.
 
@@ -169,7 +182,8 @@ def examine_many(
                 out.flush()
             except OSError as error:
                 raise VeriscopeError(f"{results_file}: cannot be written: {error.strerror}") from error
-            on_result(result)
+            if on_result is not None:
+                on_result(result)
             yield result
 
 
@@ -239,7 +253,7 @@ def _one(path: Path, settings: Settings) -> Result:
             limits=settings.limits,
             time_limit=settings.time_limit,
             preview=wants_picture,
-            command=f"veriscope examine {path}",
+            command=settings.command(path),
         )
         href = _write_reports(report, path, settings) if wants_picture else None
     except VeriscopeError as error:

@@ -63,8 +63,12 @@ class _Row(BaseModel):
 class Declaration(_Row):
     """One thing the file says of itself. A declaration is not proof, and its absence is not evidence of anything."""
 
-    kind: str = Field(description="c2pa, generator, digital_source_type, vendor_tag, camera, software, dates, thumbnail, gps, caption, jpeg or file")
-    state: str = Field(description="c2pa: none, invalid, untrusted or trusted; others: declared, contradiction or noted")
+    kind: str = Field(
+        description="c2pa, generator, digital_source_type, vendor_tag, camera, software, dates, thumbnail, gps, caption, jpeg or file"
+    )
+    state: str = Field(
+        description="c2pa: none, invalid, untrusted or trusted; others: declared, contradiction or noted"
+    )
     says: str = Field(description="one plain sentence")
     details: dict[str, Any] = Field(default_factory=dict, description="the values behind the sentence, JSON types only")
 
@@ -125,7 +129,9 @@ class Software(_Row):
     """What produced the report."""
 
     veriscope: str
-    models: dict[str, str] = Field(default_factory=dict, description="model name to version and the first 12 digits of its SHA-256")
+    models: dict[str, str] = Field(
+        default_factory=dict, description="model name to version and the first 12 digits of its SHA-256"
+    )
     command: str = ""
 
 

@@ -114,7 +114,7 @@ def _ask(detector: Detector, picture: Picture, time_limit: float) -> Evidence | 
 
     def run() -> None:
         try:
-            answer.append(_checked(detector, picture, detector(picture)))
+            answer.append(_checked(detector(picture)))
         except BaseException as error:
             failure.append(error)
 
@@ -139,7 +139,7 @@ def _ask(detector: Detector, picture: Picture, time_limit: float) -> Evidence | 
     )
 
 
-def _checked(detector: Detector, picture: Picture, evidence: Evidence | None) -> Evidence | None:
+def _checked(evidence: Evidence | None) -> Evidence | None:
     if evidence is None:
         return None
     if not isinstance(evidence, Evidence):
@@ -147,7 +147,9 @@ def _checked(detector: Detector, picture: Picture, evidence: Evidence | None) ->
     numbers = (evidence.score, evidence.log10_lr, evidence.reliability)
     if not all(np.isfinite(value) for value in numbers) or not 0 <= evidence.reliability <= 1:
         raise ValueError(f"score, log10_lr and reliability must be finite and reliability in [0, 1], not {numbers}")
-    if evidence.map is not None and (evidence.map.ndim != 2 or not evidence.map.size or not np.isfinite(evidence.map).all()):
+    if evidence.map is not None and (
+        evidence.map.ndim != 2 or not evidence.map.size or not np.isfinite(evidence.map).all()
+    ):
         raise ValueError(f"its map must be finite and of shape (H, W), not {evidence.map.shape}")
     return evidence
 
@@ -210,7 +212,8 @@ def _pixels_clause(pixels: dict[str, Verdict]) -> str:
     else:
         clause = "From the pixels, this tool cannot tell whether a model generated this picture"
     if edited is not None and edited.state == "yes":
-        clause += f" and {strength(edited.log10_lr)} support that part of it was edited"
+        joined = ", but they give" if verdict.state == "cannot tell" else " and"
+        clause += f"{joined} {strength(edited.log10_lr)} support that part of it was edited"
     return clause
 
 

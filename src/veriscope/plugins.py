@@ -46,7 +46,7 @@ class Broken:
         self.name = name
         self.error = error
 
-    def __call__(self, picture: Picture) -> Evidence | None:
+    def __call__(self, picture: Picture) -> Evidence | None:  # noqa: ARG002 (the protocol's signature)
         """Always raises.
 
         Raises:

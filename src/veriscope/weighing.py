@@ -143,7 +143,7 @@ def fit_panel(
         raise ValueError("a calibration needs pictures of both classes")
     w = np.where(y == 1, w / w[y == 1].sum(), w / w[y == 0].sum()) / 2
     slope, offset = _logistic(x, y, w)
-    low = max((-limit * np.log(10) - offset) / slope, float(np.sort(x[y == 1])[: 10][-1]))
+    low = max((-limit * np.log(10) - offset) / slope, float(np.sort(x[y == 1])[:10][-1]))
     high = min((limit * np.log(10) - offset) / slope, float(np.sort(x[y == 0])[-10:][0]))
     if high <= low:  # the classes do not overlap in the sample: claim no more than the sample's size allows
         low, high = sorted((float(np.sort(x[y == 1])[0]), float(np.sort(x[y == 0])[-1])))
@@ -214,7 +214,8 @@ def weigh(question: Question, evidence: Sequence[Evidence], panels: Sequence[Pan
     scores = {f"{item.detector}@{item.version}": item.score for item in heard if item.reliability > 0}
     fitting = [panel for panel in panels if panel.question == question and panel.fused(scores) is not None]
     if not fitting:
-        why = heard[0].reason if heard and heard[0].reason else "no calibrated detector answered it"
+        silent = (item.reason for item in heard if item.reliability == 0 and item.reason)
+        why = next(silent, "no calibrated detector answered it")
         return Verdict(log10_lr=0, reliability=0, state="cannot tell", fpr=None, says=f"Cannot tell: {why}.")
     panel = max(fitting, key=lambda candidate: len(candidate.members))
     used = [item for item in heard if f"{item.detector}@{item.version}" in panel.members]

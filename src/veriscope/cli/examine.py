@@ -7,8 +7,8 @@ import base64
 import json
 import math
 import os
-import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 RESULTS = "results.jsonl"
 DEFAULT_OUT = "veriscope-results"
+LONGEST_TIME = 86_400  # seconds that a detector may be given
 MOST_THUMBNAILS = 500  # an index of more pictures than this carries none
 
 
@@ -33,7 +34,9 @@ def add_to(commands: Any) -> None:
     command.add_argument("--pdf", action="store_true", help="write a PDF report a picture")
     command.add_argument("--parquet", action="store_true", help="also write results.parquet (needs the parquet extra)")
     command.add_argument("--out", type=Path, metavar="DIR", help=f"where files go (one: here; several: {DEFAULT_OUT})")
-    command.add_argument("--index", type=Path, metavar="FILE", help="where a folder run's HTML index goes (OUT/index.html)")
+    command.add_argument(
+        "--index", type=Path, metavar="FILE", help="where a folder run's HTML index goes (OUT/index.html)"
+    )
     command.add_argument("--jobs", type=int, default=0, metavar="N", help="processes for a folder (0: one a core)")
     command.add_argument("--declared-only", action="store_true", help="read what the file declares, not the pixels")
     command.add_argument("--with", dest="detectors", action="append", metavar="NAME", help="ask only this detector")
@@ -45,8 +48,10 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Examine what the options name; 2 when the only picture could not be opened."""
-    if options.jobs < 0 or options.max_bytes <= 0 or options.max_pixels <= 0 or options.time_limit <= 0:
-        raise VeriscopeError("--jobs must not be negative; --max-bytes, --max-pixels and --time-limit must be positive")
+    if options.jobs < 0 or options.max_bytes <= 0 or options.max_pixels <= 0:
+        raise VeriscopeError("--jobs must not be negative; --max-bytes and --max-pixels must be positive")
+    if not 0 < options.time_limit <= LONGEST_TIME:
+        raise VeriscopeError(f"--time-limit must be more than 0 and at most {LONGEST_TIME} seconds")
     only = Path(options.paths[0])
     if len(options.paths) == 1 and not only.is_dir() and (os.path.lexists(only) or not _is_pattern(str(only))):
         return _run_one(only, options)
@@ -57,33 +62,33 @@ def _is_pattern(path: str) -> bool:
     return any(character in path for character in "*?[")
 
 
-def _command(options: argparse.Namespace, path: str) -> str:
-    words = ["veriscope", "examine", path]
-    words += ["--declared-only"] if options.declared_only else []
-    for name in options.detectors or []:
-        words += ["--with", name]
-    return shlex.join(words)
-
-
-def _limits(options: argparse.Namespace) -> Limits:
-    return Limits(bytes=options.max_bytes, pixels=options.max_pixels)
+def _settings(options: argparse.Namespace) -> batch.Settings:
+    return batch.Settings(
+        detectors=tuple(options.detectors) if options.detectors else None,
+        declared_only=options.declared_only,
+        limits=Limits(bytes=options.max_bytes, pixels=options.max_pixels),
+        time_limit=options.time_limit,
+    )
 
 
 def _run_one(path: Path, options: argparse.Namespace) -> int:
     from veriscope import reporting
     from veriscope.examination import examine
 
+    settings = _settings(options)
     report = examine(
         path,
-        detectors=options.detectors,
-        declared_only=options.declared_only,
-        limits=_limits(options),
-        time_limit=options.time_limit,
+        detectors=settings.detectors,
+        declared_only=settings.declared_only,
+        limits=settings.limits,
+        time_limit=settings.time_limit,
         preview=options.html or options.pdf,
-        command=_command(options, str(path)),
+        command=settings.command(path),
     )
     out = options.out or Path()
     written = []
+    if options.html or options.pdf:
+        _make(out)
     if options.html:
         written.append(out / f"{path.stem}.report.html")
         reporting.save_html(report, written[-1])
@@ -110,13 +115,12 @@ def _run_many(options: argparse.Namespace) -> int:
     out = options.out or Path(DEFAULT_OUT)
     paths = batch.find_pictures(options.paths)
     if not paths:
-        raise VeriscopeError(f"{', '.join(options.paths)}: no picture in it (looked for {', '.join(sorted(batch.SUFFIXES))})")
+        raise VeriscopeError(
+            f"{', '.join(options.paths)}: no picture in it (looked for {', '.join(sorted(batch.SUFFIXES))})"
+        )
     reports = out / "reports"
-    settings = batch.Settings(
-        detectors=tuple(options.detectors) if options.detectors else None,
-        declared_only=options.declared_only,
-        limits=_limits(options),
-        time_limit=options.time_limit,
+    settings = replace(
+        _settings(options),
         html=str(reports) if options.html else None,
         pdf=str(reports) if options.pdf else None,
         thumbnails=len(paths) <= MOST_THUMBNAILS,
@@ -136,7 +140,9 @@ def _run_many(options: argparse.Namespace) -> int:
                 errors += result.error is not None
                 rows.append(_index_row(result, reports, index))
                 if options.json:
-                    print(json.dumps(result.report or {"error": result.error, "file": {"name": result.path}}), flush=True)
+                    print(
+                        json.dumps(result.report or {"error": result.error, "file": {"name": result.path}}), flush=True
+                    )
                 progress.advance(task)
     finally:
         if rows:

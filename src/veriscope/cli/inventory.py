@@ -50,7 +50,9 @@ def list_detectors(options: argparse.Namespace) -> int:
         return 0
     table = Table("detector", "version", "question", "weighed", "about")
     for row in rows:
-        table.add_row(row["name"], row["version"], row["question"], "yes" if row["weighed"] else "shown only", row["about"])
+        table.add_row(
+            row["name"], row["version"], row["question"], "yes" if row["weighed"] else "shown only", row["about"]
+        )
     Console().print(table)
     return 0
 
@@ -81,7 +83,9 @@ def list_models(options: argparse.Namespace) -> int:
     table = Table("model", "version", "installed", "MB", "licence", "about")
     for row in rows:
         size = f"{row['bytes'] / 1e6:.1f}" if row["installed"] else ""
-        table.add_row(row["name"], row["version"], "yes" if row["installed"] else "no", size, row["licence"], row["about"])
+        table.add_row(
+            row["name"], row["version"], "yes" if row["installed"] else "no", size, row["licence"], row["about"]
+        )
     Console().print(table)
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ def add_to(commands: Any) -> None:
     evaluating.add_argument("--split", default="test", help="the split to measure (test)")
     evaluating.add_argument("--out", type=Path, default=Path("evaluation.jsonl"), help="results; a second run resumes")
     evaluating.add_argument("--flips", type=int, default=0, metavar="N", help="measure flips on N pictures")
-    evaluating.add_argument("--sweep", type=int, default=0, metavar="N", help="measure low quality and size on N pictures")
+    evaluating.add_argument(
+        "--sweep", type=int, default=0, metavar="N", help="measure low quality and size on N pictures"
+    )
     evaluating.add_argument("--json", action="store_true", help="print the figures as JSON")
     evaluating.set_defaults(run=evaluate)
 
@@ -57,7 +60,7 @@ def evaluate(options: argparse.Namespace) -> int:
     measured = [row for row in rows if row.split == options.split]
     if not measured:
         raise VeriscopeError(f"{options.data}: no real or generated picture is in split {options.split!r}")
-    entries = benchmark.measure(measured, options.out, flips=options.flips, sweep=options.sweep, say=lambda line: None)
+    entries = benchmark.measure(measured, options.out, flips=options.flips, sweep=options.sweep, say=_to_stderr)
     figures = benchmark.summary(entries)
     training = [row for row in rows if row.split in ("train", "val")]
     if training and {row.generated for row in measured} == {0, 1}:
@@ -69,12 +72,18 @@ def evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def _print_table(figures: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    table = Table("variant", "n", "AUC (95 %)", "TPR / FPR at 5 %", "yes gen./real", "no gen./real", "cannot tell", "ECE")
+    table = Table(
+        "variant", "n", "AUC (95 %)", "TPR / FPR at 5 %", "yes gen./real", "no gen./real", "cannot tell", "ECE"
+    )
     for variant, row in figures["variants"].items():
         low, high = row["auc_interval"]
         table.add_row(

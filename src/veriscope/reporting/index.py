@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from veriscope.evidence import Declaration, Report
+from veriscope.evidence import Report
 from veriscope.reporting import overlay, wording
 from veriscope.reporting.files import write_atomically
 from veriscope.reporting.page import asset, content_policy, environment

@@ -1,0 +1,1 @@
+"""Is it generated? One file a method."""

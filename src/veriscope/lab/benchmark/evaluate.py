@@ -126,7 +126,11 @@ def summary(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "cannot_tell": (states == "cannot tell").mean(),
             "ece": expected_calibration_error([entry["log10_lr"] for entry in group], y),
         }
-    return {"variants": figures, "flips": _flips(by_variant, panel.threshold(0.05)), "sources": _sources(by_variant[AS_IS])}
+    return {
+        "variants": figures,
+        "flips": _flips(by_variant, panel.threshold(0.05)),
+        "sources": _sources(by_variant[AS_IS]),
+    }
 
 
 def _flips(by_variant: dict[str, list[dict[str, Any]]], threshold: float) -> dict[str, Any] | None:

@@ -1,0 +1,1 @@
+"""Manifests, folds, and the histories that training pictures go through."""

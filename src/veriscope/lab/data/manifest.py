@@ -97,7 +97,10 @@ def load_pixels(row: Row) -> NDArray[np.uint8]:
         PictureError: it cannot be opened.
     """
     rgb = open_picture(row.path).rgb
-    strip = MARKED.get(row.source, max((share for name, share in MARKED_GENERATORS.items() if name in row.generator.lower()), default=0.0))
+    strip = MARKED.get(
+        row.source,
+        max((share for name, share in MARKED_GENERATORS.items() if name in row.generator.lower()), default=0.0),
+    )
     return rgb[: max(16, round(rgb.shape[0] * (1 - strip)))] if strip else rgb
 
 
@@ -115,5 +118,3 @@ def balanced_weights(rows: Sequence[Row]) -> NDArray[np.float64]:
     for label in (0, 1):
         weights[classes == label] /= max(weights[classes == label].sum(), 1e-12)
     return np.asarray(weights / weights.sum(), np.float64)
-
-

@@ -1,0 +1,1 @@
+"""One file a trained model: data, loss, schedule, export, calibration."""

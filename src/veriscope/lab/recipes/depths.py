@@ -121,7 +121,7 @@ def cache_tokens(
 
     todo = [key for key in wanted if key not in held]
     for done, key in enumerate(todo, 1):
-        row, turn = wanted[key]
+        row, _ = wanted[key]
         try:
             rgb = load_pixels(row)
         except VeriscopeError as error:
@@ -246,7 +246,9 @@ def finish(
     figures = {
         "settings": asdict(settings),
         "pictures": {"real": int((labels == 0).sum()), "generated": int(labels.sum())},
-        "sources": {label: sorted({row.source for row in rows if row.label == label}) for label in ("real", "generated")},
+        "sources": {
+            label: sorted({row.source for row in rows if row.label == label}) for label in ("real", "generated")
+        },
         "held_out_sources": {
             "auc": round(auc(scores, labels), 4),
             "mean_source_pair_auc": round(mean_source_pair_auc(scores, labels, sources), 4),

@@ -83,4 +83,3 @@ def _export(module: nn.Module, example: torch.Tensor, source: str, result: str, 
                 set_external_data(tensor, location=frozen)
         write_external_data_tensors(quantised, str(path.parent))
     onnx.save(quantised, str(path))
-

@@ -84,9 +84,8 @@ def main() -> None:
         for words, least in ((("--declared-only",), 40), ((), 4)):
             seconds, memory = run("examine", str(folder / "many"), *words, "--out", str(folder / f"out{least}"))
             speed = chosen.pictures / seconds
-            print(
-                f"folder of {chosen.pictures} 1 MP JPEGs {' '.join(words)}: {speed:.1f} pictures/s (at least {least}); {memory:.2f} GB a process"
-            )
+            named = f"folder of {chosen.pictures} 1 MP JPEGs {' '.join(words)}"
+            print(f"{named}: {speed:.1f} pictures/s (at least {least}); {memory:.2f} GB a process")
         paths = sorted((folder / "many").iterdir())
         for number in range(chosen.flat):
             veriscope.examine(paths[number % len(paths)])

@@ -286,6 +286,7 @@ def _thumbnail(report: Report) -> str | None:
     if not report.preview:
         return None
     pixels = cv2.imdecode(np.frombuffer(report.preview, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None  # it was encoded by this process
     scale = 160 / max(pixels.shape[:2])
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return base64.b64encode(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()).decode()

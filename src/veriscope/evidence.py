@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 
 State = Literal["yes", "no", "cannot tell"]
 
@@ -63,9 +63,7 @@ class _Row(BaseModel):
 class Declaration(_Row):
     """One thing the file says of itself. A declaration is not proof, and its absence is not evidence of anything."""
 
-    kind: str = Field(
-        description="c2pa, generator, digital_source_type, vendor_tag, camera, software, dates, thumbnail, gps, caption, jpeg or file"
-    )
+    kind: str = Field(description="c2pa, generator, digital_source_type, vendor_tag, camera, software, dates, ...")
     state: str = Field(
         description="c2pa: none, invalid, untrusted or trusted; others: declared, contradiction or noted"
     )

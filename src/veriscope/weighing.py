@@ -15,6 +15,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -99,8 +100,9 @@ class Panel:
             ModelError: the file is missing or is not a panel.
         """
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+            fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+            return cls(**known)
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise ModelError(f"{path.name}: not a readable calibration ({error}); reinstall veriscope") from error
 

@@ -33,7 +33,7 @@ def list_detectors(options: argparse.Namespace) -> int:
     from veriscope.examination import panels
 
     counted = {member for panel in panels() for member in panel.members}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": detector.name,
             "version": str(detector.version),
@@ -64,7 +64,7 @@ def list_models(options: argparse.Namespace) -> int:
 
     from veriscope import models
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": entry.name,
             "version": entry.version,

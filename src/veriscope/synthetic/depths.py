@@ -46,14 +46,19 @@ def reliability(short_side: int, quality: int | None) -> tuple[float, str]:
     >>> reliability(64, None)[0]
     0.3
     """
-    by_size = float(np.interp(short_side, *zip(*SIZES, strict=True)))
-    by_quality = 1.0 if quality is None else float(np.interp(quality, *zip(*QUALITIES, strict=True)))
+    by_size = _read(SIZES, short_side)
+    by_quality = 1.0 if quality is None else _read(QUALITIES, quality)
     reasons = []
     if by_size < BARELY:
         reasons.append(f"the picture is only {short_side} px on its short side")
     if by_quality < BARELY:
         reasons.append(f"it was saved as JPEG at quality {quality}")
     return round(by_size * by_quality, 3), " and ".join(reasons)
+
+
+def _read(table: tuple[tuple[int, float], ...], value: int) -> float:
+    places, values = zip(*table, strict=True)
+    return float(np.interp(value, list(places), list(values)))
 
 
 class Depths:

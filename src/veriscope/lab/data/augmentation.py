@@ -36,7 +36,9 @@ def _saved(rgb: NDArray[np.uint8], suffix: str, options: list[int]) -> NDArray[n
     done, data = cv2.imencode(suffix, np.ascontiguousarray(rgb[:, :, ::-1]), options)
     if not done:
         raise ValueError(f"a picture of {rgb.shape} could not be saved as {suffix}")
-    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1], np.uint8)
+    read = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert read is not None  # it was encoded a line above
+    return np.asarray(read[:, :, ::-1], np.uint8)
 
 
 def resized(rgb: NDArray[np.uint8], scale: float, interpolation: int = cv2.INTER_AREA) -> NDArray[np.uint8]:

@@ -172,7 +172,7 @@ def fit(
     optimiser = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=settings.decay)
     peaks = [group["lr"] for group in optimiser.param_groups]
     indices = np.flatnonzero(used)
-    weights = balanced_weights([rows[index] for index in indices])
+    weights = balanced_weights([rows[int(index)] for index in indices])
     steps = max(1, round(settings.epochs * len(indices) / settings.batch))
     step, loss_average = 0, 0.0
     if checkpoint.exists():

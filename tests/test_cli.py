@@ -177,6 +177,16 @@ def test_a_folder_run_keeps_going_and_resumes(tmp_path, capsys, folder):
     assert (tmp_path / "run" / "results.jsonl").read_bytes() == before
 
 
+def test_an_index_elsewhere(tmp_path, folder):
+    call = ["examine", str(folder), "--declared-only", "--out", "run", "--index", "new/page.html", "--jobs", "1"]
+    assert main(call) == 0
+    assert "cat.jpg" in (tmp_path / "new" / "page.html").read_text()
+
+
+def test_an_index_of_one_picture_is_refused(capsys):
+    assert "--index" in refused(capsys, "examine", PHOTOGRAPH, "--index", "page.html")
+
+
 def test_a_folder_run_prints_a_line_of_json_each(capsys, folder):
     assert main(["examine", str(folder), "--declared-only", "--json", "--out", "run", "--jobs", "1"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

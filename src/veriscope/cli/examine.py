@@ -54,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
         raise VeriscopeError(f"--time-limit must be more than 0 and at most {LONGEST_TIME} seconds")
     only = Path(options.paths[0])
     if len(options.paths) == 1 and not only.is_dir() and (os.path.lexists(only) or not _is_pattern(str(only))):
+        if options.index or options.parquet:
+            raise VeriscopeError("--index and --parquet belong to a run over a folder or several pictures, not to one")
         return _run_one(only, options)
     return _run_many(options)
 
@@ -125,10 +127,10 @@ def _run_many(options: argparse.Namespace) -> int:
         pdf=str(reports) if options.pdf else None,
         thumbnails=len(paths) <= MOST_THUMBNAILS,
     )
-    for folder in (settings.html, settings.pdf):
+    index = options.index or out / "index.html"
+    for folder in (settings.html, settings.pdf, index.parent):
         if folder:
             _make(Path(folder))
-    index = options.index or out / "index.html"
     rows: list[IndexRow] = []
     errors = 0
     console = Console(stderr=True)

@@ -18,9 +18,10 @@ def add_to(commands: Any) -> None:
     training = actions.add_parser("train", help="train a bundled detector; run again to resume")
     training.add_argument("name", choices=["depths"])
     training.add_argument("--data", type=Path, nargs="+", required=True, metavar="CSV", help="manifests")
-    training.add_argument("--work", type=Path, required=True, metavar="DIR", help="tokens and checkpoints")
+    training.add_argument("--work", type=Path, required=True, metavar="DIR", help="features, kept so that a second run resumes")
     training.add_argument("--out", type=Path, required=True, metavar="DIR", help="the finished model")
-    training.add_argument("--epochs", type=float, default=None)
+    training.add_argument("--histories", type=int, default=None, metavar="N", help="random histories of each picture (1)")
+    training.add_argument("--version", default=None, help="the version of the new weights (1)")
     training.add_argument("--folds", type=int, default=None)
     training.add_argument("--seed", type=int, default=None)
     training.set_defaults(run=train)
@@ -42,10 +43,10 @@ def train(options: argparse.Namespace) -> int:
         from veriscope.lab.recipes import depths
     except ImportError as error:
         raise VeriscopeError(f"the laboratory needs its extra: pip install 'veriscope[lab]' ({error})") from error
-    chosen = {key: getattr(options, key) for key in ("epochs", "folds", "seed")}
+    chosen = {key: getattr(options, key) for key in ("histories", "version", "folds", "seed")}
     settings = depths.Settings(**{key: value for key, value in chosen.items() if value is not None})
     figures = depths.train(options.data, options.work, options.out, settings, say=lambda line: print(line, flush=True))
-    print(json.dumps(figures["held_out_sources"], indent=1))
+    print(json.dumps(figures["sources_kept_aside"], indent=1))
     return 0
 
 

@@ -1,9 +1,9 @@
-"""One pass of the frozen backbone's trunk, shared by every detector that builds on it.
+"""One pass of the frozen backbone, shared by every detector that reads it.
 
-The trunk is the first five blocks of CLIP ViT-B/16's image tower (OpenAI, MIT), stored with 8-bit weights. Detectors go on
-from its tokens with blocks of their own.
+The backbone is the first eight blocks of CLIP ViT-B/16's image tower (OpenAI, MIT), stored with 8-bit weights. Middle blocks
+keep texture that the last ones drop in favour of meaning, and eight cost two thirds of twelve.
 
-Paper: Radford et al. 2021 (CLIP).
+Papers: Radford et al. 2021 (CLIP); Koutlis & Papadopoulos 2024 (RINE: intermediate blocks).
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from veriscope import models
 from veriscope.picture import Picture
 from veriscope.synthetic import views
 
-MODEL = "clip-vit-b16-trunk"
+MODEL = "clip-vit-b16-eight-blocks"
 
 
-def tokens_of(squares: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """Tokens ``float32 (N, 197, 768)`` of squares ``uint8 (224, 224, 3)``; the first is the class token.
+def readings_of(squares: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Class token and mean patch token after each block, ``float32 (N, 8, 2, 768)``, of squares ``uint8 (224, 224, 3)``.
 
     Raises:
-        ModelError: the trunk is missing or damaged.
+        ModelError: the backbone is missing or damaged.
     """
     session = models.open_session(MODEL)
-    return np.asarray(session.run(None, {"pixels": views.normalised(squares)})[0], np.float32)
+    return np.asarray(session.run(["readings"], {"pixels": views.normalised(squares)})[0], np.float32)
 
 
-def tokens(picture: Picture) -> NDArray[np.float32]:
-    """The picture's tokens ``float32 (197, 768)``, computed once."""
-    return picture.once("backbone tokens", lambda: tokens_of([views.whole(picture.rgb)])[0])
+def readings(picture: Picture) -> NDArray[np.float32]:
+    """The picture's readings ``float32 (8, 2, 768)``, computed once."""
+    return picture.once("backbone readings", lambda: readings_of([views.whole(picture.rgb)])[0])

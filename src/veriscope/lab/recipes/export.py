@@ -1,85 +1,74 @@
-"""From a trained network to the ONNX files that are bundled: weights in 8 bits, activations in full precision.
-
-What the backbone brings never changes, so it is written to a file of its own beside the model: a retrained detector replaces
-only the small file that holds its low-rank corrections and its head.
-"""
+"""From torch to the ONNX files that are bundled: weights in 8 bits, activations in full precision."""
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from veriscope.lab.networks.clip_vit import SIDE, TOKENS, WIDTH, Tower
-from veriscope.lab.networks.depths import FIRST, Depths, LowRank
+from veriscope.lab.networks.clip_vit import SIDE, Tower
 
 OPSET = 17
 BITS = 8
 BLOCK = 32  # weights that share one scale
-FROZEN = "clip_vit_b16_blocks_6_to_8.weights"
 
 
-class _Trunk(nn.Module):
+class Readings(nn.Module):
+    """A tower that gives the class token and the mean patch token after each block, and the last block's tokens."""
+
     def __init__(self, tower: Tower) -> None:
         super().__init__()
-        self.tower = copy.deepcopy(tower)
-        self.tower.blocks = self.tower.blocks[:FIRST]
+        self.tower = tower
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.tower(pixels)[-1]
-
-
-class _Logit(nn.Module):
-    def __init__(self, network: Depths) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        logit, _ = self.network(tokens)
-        return logit
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised pixels ``(N, 3, 224, 224)`` to ``(N, blocks, 2, 768)`` and ``(N, 197, 768)``."""
+        tokens = self.tower(pixels)
+        return torch.stack([torch.stack([x[:, 0], x[:, 1:].mean(1)], 1) for x in tokens], 1), tokens[-1]
 
 
-def export_trunk(tower: Tower, path: Path) -> None:
-    """The frozen blocks as ``pixels (N, 3, 224, 224)`` to ``tokens (N, 197, 768)``."""
-    _export(_Trunk(tower), torch.zeros(1, 3, SIDE, SIDE), "pixels", "tokens", path)
-
-
-def export_depths(network: Depths, path: Path) -> None:
-    """The adapted blocks and the head as ``tokens (N, 197, 768)`` to ``logit (N,)``; the frozen weights go beside it."""
-    _export(_Logit(network), torch.zeros(1, TOKENS, WIDTH), "tokens", "logit", path, frozen=FROZEN)
-
-
-def _export(module: nn.Module, example: torch.Tensor, source: str, result: str, path: Path, frozen: str = "") -> None:
+def export_backbone(tower: Tower, path: Path) -> None:
+    """Write ``tower`` as ``pixels (N, 3, 224, 224)`` to ``readings (N, blocks, 2, 768)`` and ``tokens (N, 197, 768)``."""
     import onnx
-    from onnx.external_data_helper import set_external_data, write_external_data_tensors
     from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
 
     full = path.with_suffix(".full.onnx")
+    names = ("pixels", "readings", "tokens")
     torch.onnx.export(
-        module.eval(),
-        (example,),
+        Readings(tower).eval(),
+        (torch.zeros(1, 3, SIDE, SIDE),),
         str(full),
-        input_names=[source],
-        output_names=[result],
-        dynamic_axes={source: {0: "n"}, result: {0: "n"}},
+        input_names=names[:1],
+        output_names=names[1:],
+        dynamic_axes={name: {0: "n"} for name in names},
         opset_version=OPSET,
         dynamo=False,
     )
-    loaded = onnx.load(str(full))
-    full.unlink()
-    corrected = any(isinstance(layer, LowRank) for layer in module.modules())
-    small = [node.name for node in loaded.graph.node if corrected and "/base/" not in node.name]
     config = DefaultWeightOnlyQuantConfig(block_size=BLOCK, is_symmetric=True, bits=BITS)
-    quantiser = MatMulNBitsQuantizer(loaded, algo_config=config, nodes_to_exclude=small)
+    quantiser = MatMulNBitsQuantizer(onnx.load(str(full)), algo_config=config)
     quantiser.process()
-    quantised = quantiser.model.model
-    if frozen:
-        names = {name for node in quantised.graph.node if node.op_type == "MatMulNBits" for name in node.input[1:]}
-        (path.parent / frozen).unlink(missing_ok=True)
-        for tensor in quantised.graph.initializer:
-            if tensor.name in names:
-                set_external_data(tensor, location=frozen)
-        write_external_data_tensors(quantised, str(path.parent))
-    onnx.save(quantised, str(path))
+    onnx.save(quantiser.model.model, str(path))
+    full.unlink()
+
+
+def export_linear(weights: Tensor, offset: float, path: Path) -> None:
+    """Write one linear score, ``features (N, D)`` to ``score (N,)``."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["features", "weights"], ["product"]),
+            helper.make_node("Add", ["product", "offset"], ["score"]),
+        ],
+        "linear",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", len(weights)])],
+        [helper.make_tensor_value_info("score", TensorProto.FLOAT, ["n"])],
+        [
+            numpy_helper.from_array(weights.numpy(), "weights"),
+            numpy_helper.from_array(torch.tensor([offset]).numpy(), "offset"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))

@@ -206,7 +206,7 @@ def test_detectors_are_listed(capsys):
 def test_models_are_listed(capsys):
     assert main(["models", "list", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert rows["clip-vit-b16-trunk"]["licence"] == "MIT"
+    assert rows["clip-vit-b16-eight-blocks"]["licence"] == "MIT"
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for row in rows.values() for digest in row["files"].values())
     assert main(["models", "list"]) == 0
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from veriscope.errors import VeriscopeError
 
+BACKBONE_BLOCKS = 8  # of the tower's twelve
+
 
 def add_to(commands: Any) -> None:
     """Add the command group to the parser's sub-commands."""
@@ -18,13 +20,20 @@ def add_to(commands: Any) -> None:
     training = actions.add_parser("train", help="train a bundled detector; run again to resume")
     training.add_argument("name", choices=["depths"])
     training.add_argument("--data", type=Path, nargs="+", required=True, metavar="CSV", help="manifests")
-    training.add_argument("--work", type=Path, required=True, metavar="DIR", help="features, kept so that a second run resumes")
+    training.add_argument(
+        "--work", type=Path, required=True, metavar="DIR", help="features, kept so that a second run resumes"
+    )
     training.add_argument("--out", type=Path, required=True, metavar="DIR", help="the finished model")
-    training.add_argument("--histories", type=int, default=None, metavar="N", help="random histories of each picture (1)")
+    training.add_argument(
+        "--histories", type=int, default=None, metavar="N", help="random histories of each picture (1)"
+    )
     training.add_argument("--version", default=None, help="the version of the new weights (1)")
     training.add_argument("--folds", type=int, default=None)
     training.add_argument("--seed", type=int, default=None)
     training.set_defaults(run=train)
+    exporting = actions.add_parser("export-backbone", help="write the bundled backbone's ONNX file again")
+    exporting.add_argument("--out", type=Path, required=True, metavar="DIR")
+    exporting.set_defaults(run=export)
     evaluating = actions.add_parser("evaluate", help="measure the installed detectors on the files of a manifest")
     evaluating.add_argument("--data", type=Path, required=True, metavar="CSV", help="a manifest")
     evaluating.add_argument("--split", default="test", help="the split to measure (test)")
@@ -35,6 +44,22 @@ def add_to(commands: Any) -> None:
     )
     evaluating.add_argument("--json", action="store_true", help="print the figures as JSON")
     evaluating.set_defaults(run=evaluate)
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write the bundled backbone again, from the whole tower, which ``models.pull`` fetches by hash."""
+    from veriscope import models
+
+    try:
+        from veriscope.lab.networks.clip_vit import load_from_quantised
+        from veriscope.lab.recipes.export import export_backbone
+    except ImportError as error:
+        raise VeriscopeError(f"the laboratory needs its extra: pip install 'veriscope[lab]' ({error})") from error
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / "clip_vit_b16_eight_blocks.onnx"
+    export_backbone(load_from_quantised(models.pull("clip-vit-b16-tower"), BACKBONE_BLOCKS), path)
+    print(f"written: {path}")
+    return 0
 
 
 def train(options: argparse.Namespace) -> int:

@@ -68,11 +68,11 @@ def state(
     short_side = min(picture.width, picture.height)
     trusted, reason = reliability(short_side, min(known, default=None), sizes, qualities)
     log10_lr = calibration(model).log10_lr(score) * trusted
-    side = "generated pictures" if log10_lr > 0 else "real ones"
+    here, there = ("generated", "real") if log10_lr > 0 else ("real", "generated")
     says = (
         f"{traces} look no more like those of generated pictures than of real ones."
         if strength(log10_lr) == "no"
-        else f"{traces} like these are about {10 ** abs(log10_lr):.0f} times as usual among {side} as among the others."
+        else f"{traces} like these are about {10 ** abs(log10_lr):.0f} times as common in {here} pictures as in {there} ones."
     )
     version = models.model(model).version
     return Evidence(model, version, Question.GENERATED, score, log10_lr, trusted, says, reason)

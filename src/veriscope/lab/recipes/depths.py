@@ -25,7 +25,6 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from veriscope import models
 from veriscope.errors import VeriscopeError
 from veriscope.evidence import Question
 from veriscope.lab.benchmark.metrics import auc, mean_source_pair_auc, tpr_at_fpr
@@ -189,7 +188,9 @@ def finish(
     figures = {
         "settings": asdict(settings),
         "pictures": {"real": int((labels == 0).sum()), "generated": int(labels.sum())},
-        "sources": {label: sorted({row.source for row in rows if row.label == label}) for label in ("real", "generated")},
+        "sources": {
+            label: sorted({row.source for row in rows if row.label == label}) for label in ("real", "generated")
+        },
         "sources_kept_aside": {
             "auc": round(auc(scores, labels), 4),
             "mean_source_pair_auc": round(mean_source_pair_auc(scores, labels, sources), 4),

@@ -1,4 +1,4 @@
-"""The recipe of "is it generated?" end to end on a small made set: trains, resumes, calibrates, exports what it trained."""
+"""The recipe of "depths" end to end on a small made set: it trains, resumes, calibrates, and exports what it trained."""
 
 import csv
 import json
@@ -12,12 +12,11 @@ from PIL import Image
 from veriscope.errors import VeriscopeError
 from veriscope.lab.data.manifest import balanced_weights, fold_of, read_manifest
 from veriscope.lab.networks.clip_vit import Tower
-from veriscope.lab.recipes import export, generated
-from veriscope.synthetic import residuals
+from veriscope.lab.recipes import depths, export
 from veriscope.weighing import Panel
 
 SOURCES = {"real": ("alpha", "beta", "gamma", "delta"), "generated": ("one", "two", "three", "four")}
-SETTINGS = generated.Settings(folds=2, steps=20)
+SETTINGS = depths.Settings(folds=2, steps=20)
 
 
 @pytest.fixture
@@ -26,10 +25,10 @@ def manifest(tmp_path):
     rows = []
     for label, sources in SOURCES.items():
         for source in sources:
-            for number in range(6):
-                pixels = generator.integers(0, 255, (200, 190, 3)).astype(np.uint8)
-                if label == "generated":  # smooth: the statistics of the residual tell the classes apart
-                    pixels = np.asarray(Image.fromarray(pixels[::8, ::8]).resize((190, 200), Image.Resampling.BICUBIC))
+            for number in range(8):
+                pixels = generator.integers(0, 200, (200, 190, 3)).astype(np.uint8)
+                if label == "generated":
+                    pixels[..., 0] += 55
                 name = f"{source}{number}.png"
                 Image.fromarray(pixels).save(tmp_path / name)
                 rows.append({"path": name, "label": label, "source": source, "group": name, "split": "train"})
@@ -47,31 +46,36 @@ def write(folder, rows):
 
 @pytest.fixture
 def light(monkeypatch):
-    """The recipe with a small stand-in for the backbone's reading, so that the test does not run 48 backbone passes."""
-    monkeypatch.setitem(generated.READ, "depths", lambda rgb: np.asarray(rgb[:8, :8].reshape(-1) / 255, np.float32))
-    return generated
+    """The recipe with a small stand-in for the backbone, so that the test does not run 64 passes of it."""
+
+    def readings_of(squares):
+        small = np.stack([square[::16, ::16].reshape(-1)[: 2 * 196] for square in squares]) / np.float32(255)
+        return np.tile(np.pad(small, ((0, 0), (0, 2 * (768 - 196)))).reshape(-1, 1, 2, 768), (1, 8, 1, 1))
+
+    monkeypatch.setattr(depths.backbone, "readings_of", readings_of)
+    return depths
 
 
 def test_trains_resumes_and_exports_what_it_trained(light, manifest, tmp_path):
     assert {fold_of(source, 2) for sources in SOURCES.values() for source in sources} == {0, 1}
     said = []
     figures = light.train([manifest], tmp_path / "work", tmp_path / "out", SETTINGS, say=said.append)
-    assert figures["pictures"] == {"real": 24, "generated": 24}
+    assert figures["pictures"] == {"real": 32, "generated": 32}
     assert figures["sources"]["generated"] == sorted(SOURCES["generated"])
-    assert figures["sources_kept_aside"]["residuals"]["auc"] > 0.95
-    assert json.loads((tmp_path / "out" / "generated.figures.json").read_text()) == figures
-    panel = Panel.load(tmp_path / "out" / "generated.panel.json")
-    assert panel.members.keys() == {"depths@1", "residuals@1"}
-    assert panel.pictures == (24, 24)
+    assert figures["sources_kept_aside"]["auc"] > 0.9
+    assert json.loads((tmp_path / "out" / "depths.figures.json").read_text()) == figures
+    panel = Panel.load(tmp_path / "out" / "depths.panel.json")
+    assert panel.members == {"depths@1": 1.0}
+    assert panel.pictures == (32, 32)
 
-    session = onnxruntime.InferenceSession(str(tmp_path / "out" / "residuals.onnx"))
+    session = onnxruntime.InferenceSession(str(tmp_path / "out" / "depths.onnx"))
     rows = read_manifest(manifest)
     kept, features = light.cache_features(rows, tmp_path / "work", SETTINGS, said.append)
-    scores = session.run(None, {"features": features["residuals"]})[0]
+    scores = session.run(None, {"features": features})[0]
     labels = np.array([row.generated for row in kept])
     assert scores[labels == 1].min() > scores[labels == 0].max()
-    weights, offset = light.fit_linear(features["residuals"], labels.astype(np.float32), balanced_weights(kept), 0.01, 20)
-    np.testing.assert_allclose(scores, features["residuals"] @ weights.numpy() + offset, rtol=1e-3, atol=1e-3)
+    weights, offset = light.fit_linear(features, labels.astype(np.float32), balanced_weights(kept), SETTINGS.decay, 20)
+    np.testing.assert_allclose(scores, features @ weights.numpy() + offset, rtol=1e-3, atol=1e-3)
 
     said.clear()
     again = light.train([manifest], tmp_path / "work", tmp_path / "out", SETTINGS, say=said.append)
@@ -80,22 +84,22 @@ def test_trains_resumes_and_exports_what_it_trained(light, manifest, tmp_path):
 
 
 def test_an_interrupted_run_reads_only_what_is_missing(light, manifest, tmp_path, monkeypatch):
-    monkeypatch.setattr(generated, "SHARD", 10)
+    monkeypatch.setattr(depths, "SHARD", 10)
     calls = []
-    whole = generated.READ["residuals"]
+    whole = depths.backbone.readings_of
 
-    def counted(rgb):
+    def counted(squares):
         calls.append(1)
         if len(calls) == 25:
             raise KeyboardInterrupt
-        return whole(rgb)
+        return whole(squares)
 
-    monkeypatch.setitem(generated.READ, "residuals", counted)
+    monkeypatch.setattr(depths.backbone, "readings_of", counted)
     with pytest.raises(KeyboardInterrupt):
         light.train([manifest], tmp_path / "work", tmp_path / "out", SETTINGS, say=lambda line: None)
-    assert not (tmp_path / "out" / "generated.panel.json").exists()
+    assert not (tmp_path / "out" / "depths.panel.json").exists()
     light.train([manifest], tmp_path / "work", tmp_path / "out", SETTINGS, say=lambda line: None)
-    assert len(calls) == 25 + 48 - 20
+    assert len(calls) == 25 + 64 - 20
 
 
 def test_fit_recovers_a_known_line():
@@ -103,10 +107,10 @@ def test_fit_recovers_a_known_line():
     x = generator.normal(3, 2, (4000, 5)).astype(np.float32)
     truth = np.array([1.0, -2.0, 0.0, 0.5, 0.0])
     labels = (generator.random(4000) < 1 / (1 + np.exp(-((x - 3) @ truth)))).astype(np.float32)
-    weights, offset = generated.fit_linear(x, labels, np.full(4000, 1 / 4000), 0.0, 100)
+    weights, offset = depths.fit_linear(x, labels, np.full(4000, 1 / 4000), 0.0, 100)
     np.testing.assert_allclose(weights.numpy(), truth, atol=0.2)
     assert offset == pytest.approx(-3 * truth.sum(), abs=0.6)
-    shrunk, _ = generated.fit_linear(x, labels, np.full(4000, 1 / 4000), 1.0, 100)
+    shrunk, _ = depths.fit_linear(x, labels, np.full(4000, 1 / 4000), 1.0, 100)
     assert np.abs(shrunk.numpy()).sum() < np.abs(weights.numpy()).sum() / 2
 
 
@@ -142,20 +146,3 @@ def test_manifests_that_are_wrong_are_refused_with_their_rows(light, manifest, t
         read_manifest(tmp_path / "short.csv")
     with pytest.raises(VeriscopeError, match="cannot be read"):
         read_manifest(tmp_path / "no.csv")
-
-
-def test_residual_statistics_tell_smooth_from_noisy_and_ignore_position():
-    generator = np.random.default_rng(0)
-    noise = generator.integers(0, 255, (600, 600, 3)).astype(np.uint8)
-    smooth = np.asarray(Image.fromarray(noise[::8, ::8]).resize((600, 600), Image.Resampling.BICUBIC))
-    first, second, other = (residuals.features(image) for image in (noise, noise[::-1], smooth))
-    assert first.dtype == np.float32
-    assert np.isfinite(first).all()
-    assert np.abs(first - second).mean() < 0.2 * np.abs(first - other).mean()
-
-
-def test_upsampling_by_repetition_shows_in_the_spectrum():
-    noise = np.random.default_rng(0).normal(128, 30, (512, 512)).astype(np.float32)
-    repeated = noise[:256, :256].repeat(2, 0).repeat(2, 1)
-    plain, doubled = (residuals._spectrum(image)[residuals.RINGS :] for image in (noise, repeated))
-    assert np.abs(doubled - plain).max() > 3 * np.abs(plain).max()

@@ -70,17 +70,21 @@ def test_trains_resumes_and_exports_what_it_trained(light, manifest, tmp_path):
 
     session = onnxruntime.InferenceSession(str(tmp_path / "out" / "depths.onnx"))
     rows = read_manifest(manifest)
+    changes, _ = light.cache_changes(rows, tmp_path / "work", SETTINGS, said.append)
     kept, features = light.cache_features(rows, tmp_path / "work", SETTINGS, said.append)
     scores = session.run(None, {"features": features})[0]
     labels = np.array([row.generated for row in kept])
     assert scores[labels == 1].min() > scores[labels == 0].max()
-    weights, offset = light.fit_linear(features, labels.astype(np.float32), balanced_weights(kept), SETTINGS.decay, 20)
+    weights, offset = light.fit_linear(
+        features, labels.astype(np.float32), balanced_weights(kept), SETTINGS.decay, 20, changes, SETTINGS.invariance
+    )
     np.testing.assert_allclose(scores, features @ weights.numpy() + offset, rtol=1e-3, atol=1e-3)
 
     said.clear()
     again = light.train([manifest], tmp_path / "work", tmp_path / "out", SETTINGS, say=said.append)
     assert again == figures
     assert not [line for line in said if line.startswith("features")]
+    assert (tmp_path / "work" / "saved_again.npz").exists()
 
 
 def test_an_interrupted_run_reads_only_what_is_missing(light, manifest, tmp_path, monkeypatch):
@@ -99,7 +103,7 @@ def test_an_interrupted_run_reads_only_what_is_missing(light, manifest, tmp_path
         light.train([manifest], tmp_path / "work", tmp_path / "out", SETTINGS, say=lambda line: None)
     assert not (tmp_path / "out" / "depths.panel.json").exists()
     light.train([manifest], tmp_path / "work", tmp_path / "out", SETTINGS, say=lambda line: None)
-    assert len(calls) == 25 + 64 - 20
+    assert len(calls) == 25 + 64 - 20 + 6 * 3 * 8  # and three pictures of each of eight sources, saved again in six ways
 
 
 def test_fit_recovers_a_known_line():
@@ -112,6 +116,18 @@ def test_fit_recovers_a_known_line():
     assert offset == pytest.approx(-3 * truth.sum(), abs=0.6)
     shrunk, _ = depths.fit_linear(x, labels, np.full(4000, 1 / 4000), 1.0, 100)
     assert np.abs(shrunk.numpy()).sum() < np.abs(weights.numpy()).sum() / 2
+
+
+def test_the_score_is_held_still_where_it_should_not_change():
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 500).astype(np.float32)
+    x = generator.normal(0, 1, (1000, 2)).astype(np.float32) + labels[:, None]
+    changes = np.stack([np.zeros(300), generator.normal(0, 1, 300)], 1).astype(np.float32)  # saving again moves the second
+    weights = np.full(1000, 1 / 1000)
+    free, _ = depths.fit_linear(x, labels, weights, 1e-4, 100)
+    held, _ = depths.fit_linear(x, labels, weights, 1e-4, 100, changes, 10.0)
+    assert abs(float(held[1])) < 0.1 * abs(float(free[1]))
+    assert float(held[0]) > 0.8 * float(free[0])
 
 
 def test_exported_backbone_reads_as_the_torch_one(tmp_path):

@@ -1,9 +1,9 @@
 """Train the detector ``depths``: from manifests of pictures to a bundled linear head with its calibration and figures.
 
-Stages: (1) the backbone's reading of every picture after random histories, kept on disk and resumed, (2) per fold, a head
-fitted without the fold's sources; its scores on those sources choose the settings and calibrate, (3) the head fitted on all
-sources, exported with the calibration and the figures. Folds are whole sources, so a fold's score is a leave-sources-out
-score.
+Stages: (1) the backbone's reading of every picture after random histories, and of some pictures saved again in six ways, kept
+on disk and resumed, (2) per fold, a head fitted without the fold's sources; its scores on those sources choose the settings
+and calibrate, (3) the head fitted on all sources, exported with the calibration and the figures. Folds are whole sources, so a
+fold's score is a leave-sources-out score. A head is penalised for changing its score when a picture is saved again.
 
 Papers: Ojha et al. 2023 (a linear score on a frozen backbone generalises); Koutlis & Papadopoulos 2024 (RINE).
 """
@@ -30,11 +30,14 @@ from veriscope.evidence import Question
 from veriscope.lab.benchmark.metrics import auc, mean_source_pair_auc, tpr_at_fpr
 from veriscope.lab.data.augmentation import random_history
 from veriscope.lab.data.manifest import Row, balanced_weights, fold_of, load_pixels, read_manifest
+from veriscope.lab.data.variants import REENCODINGS, VARIANTS
 from veriscope.lab.recipes.export import export_linear
+from veriscope.picture import open_picture
 from veriscope.synthetic import backbone, depths, views
 from veriscope.weighing import fit_panel
 
 SHARD = 200  # pictures a file
+SAVED_AGAIN_PER_SOURCE = 3
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Settings:
     histories: int = 1  # random histories of each picture
     folds: int = 4
     decay: float = 0.03  # L2 penalty on the standardised weights, chosen on sources kept aside
+    invariance: float = 1.0  # penalty on the variance of the score when a picture is saved again, likewise
+    saved_again: int = 200  # pictures, at most three a source, that are saved again
     steps: int = 80  # of L-BFGS
     seed: int = 0
 
@@ -76,14 +81,24 @@ def train(
     kept, features = cache_features(rows, work, settings, say)
     labels = np.array([row.generated for row in kept], np.float32)
     folds = np.array([fold_of(row.source, settings.folds) for row in kept])
+    changes, changed = cache_changes(rows, work, settings, say)
+    changed_folds = np.array([fold_of(row.source, settings.folds) for row in changed])
     scores = np.zeros(len(kept))
     for fold in range(settings.folds):
         aside = folds == fold
         weights = balanced_weights([row for row, held in zip(kept, aside, strict=True) if not held])
-        head, offset = fit_linear(features[~aside], labels[~aside], weights, settings.decay, settings.steps)
+        head, offset = fit_linear(
+            features[~aside],
+            labels[~aside],
+            weights,
+            settings.decay,
+            settings.steps,
+            changes[changed_folds != fold],
+            settings.invariance,
+        )
         scores[aside] = features[aside] @ head.numpy() + offset
         say(f"fold {fold}: AUC {auc(scores[aside], labels[aside]):.4f} on {aside.sum()} pictures of sources kept aside")
-    return finish(kept, labels, features, scores, out, settings)
+    return finish(kept, labels, features, changes, scores, out, settings)
 
 
 def cache_features(
@@ -132,10 +147,60 @@ def cache_features(
     return [wanted[key] for key in kept], np.stack([depths.features(reading) for reading in readings])
 
 
+def cache_changes(
+    rows: Sequence[Row], folder: Path, settings: Settings, say: Callable[[str], None]
+) -> tuple[NDArray[np.float32], list[Row]]:
+    """How features change when a picture is saved again, kept in ``folder``: each copy's difference from their mean.
+
+    Returns:
+        differences ``float32 (M, D)`` and the row behind each.
+    """
+    path = folder / "saved_again.npz"
+    chosen: list[Row] = []
+    per_source: dict[str, int] = {}
+    for row in sorted(rows, key=lambda row: zlib.crc32((row.key + "n").encode())):
+        if per_source.get(row.source, 0) < SAVED_AGAIN_PER_SOURCE and len(chosen) < settings.saved_again:
+            per_source[row.source] = per_source.get(row.source, 0) + 1
+            chosen.append(row)
+    held = dict(np.load(path)) if path.exists() else {}
+    for done, row in enumerate(chosen, 1):
+        if row.key in held:
+            continue
+        try:
+            rgb = load_pixels(row)
+        except VeriscopeError as error:
+            say(f"left out: {error}")
+            continue
+        squares = [views.whole(open_picture(VARIANTS[name](rgb)).rgb) for name in REENCODINGS]
+        held[row.key] = np.concatenate([backbone.readings_of([square]) for square in squares]).astype(np.float16)
+        if done % SHARD == 0:
+            _save(held, path)
+            say(f"saved again: {done} of {len(chosen)}")
+    _save(held, path)
+    used = [row for row in chosen if row.key in held]
+    copies = [np.stack([depths.features(reading.astype(np.float32)) for reading in held[row.key]]) for row in used]
+    changes = [copy - copy.mean(0) for copy in copies]
+    return np.concatenate(changes), [row for row in used for _ in REENCODINGS]
+
+
+def _save(arrays: dict[str, NDArray[Any]], path: Path) -> None:
+    partial = path.with_suffix(".partial.npz")
+    np.savez(partial, **arrays)  # type: ignore[arg-type]
+    os.replace(partial, path)
+
+
 def fit_linear(
-    features: NDArray[np.float32], labels: NDArray[np.float32], weights: NDArray[np.float64], decay: float, steps: int
+    features: NDArray[np.float32],
+    labels: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    decay: float,
+    steps: int,
+    changes: NDArray[np.float32] | None = None,
+    invariance: float = 0.0,
 ) -> tuple[torch.Tensor, float]:
     """A weighted logistic regression with an L2 penalty on standardised features, by L-BFGS.
+
+    The score is further penalised for its variance over ``changes``, which are differences that should not matter.
 
     Args:
         features: (N, D).
@@ -143,12 +208,15 @@ def fit_linear(
         weights: (N,) summing to 1.
         decay: the penalty's factor.
         steps: the most iterations.
+        changes: (M, D) differences of features between copies of one picture; none by default.
+        invariance: the factor of the penalty on them.
     Returns:
         weights ``float32 (D,)`` and an offset for the features as they come: ``features @ weights + offset`` is the log odds.
     """
     mean, spread = features.mean(0), features.std(0) + 1e-6
     x = torch.from_numpy(np.ascontiguousarray((features - mean) / spread))
     y, w = torch.from_numpy(labels), torch.from_numpy(weights.astype(np.float32))
+    still = None if changes is None or not len(changes) else torch.from_numpy(changes / spread)
     slope = torch.zeros(x.shape[1], requires_grad=True)
     offset = torch.zeros(1, requires_grad=True)
     optimiser = torch.optim.LBFGS([slope, offset], max_iter=steps, line_search_fn="strong_wolfe")
@@ -157,6 +225,8 @@ def fit_linear(
         optimiser.zero_grad()
         value = (w * F.binary_cross_entropy_with_logits(x @ slope + offset, y, reduction="none")).sum()
         value = value + decay * slope.square().sum()
+        if still is not None:
+            value = value + invariance * (still @ slope).square().mean()
         value.backward()
         return value.detach()
 
@@ -169,6 +239,7 @@ def finish(
     rows: Sequence[Row],
     labels: NDArray[np.float32],
     features: NDArray[np.float32],
+    changes: NDArray[np.float32],
     scores: NDArray[np.float64],
     out: Path,
     settings: Settings,
@@ -183,7 +254,7 @@ def finish(
     )
     members = {f"{depths.MODEL}@{settings.version}": 1.0}
     fit_panel(Question.GENERATED, members, scores, labels, weights, data=data).save(out / f"{depths.MODEL}.panel.json")
-    head, offset = fit_linear(features, labels, weights, settings.decay, settings.steps)
+    head, offset = fit_linear(features, labels, weights, settings.decay, settings.steps, changes, settings.invariance)
     export_linear(head, offset, out / f"{depths.MODEL}.onnx")
     figures = {
         "settings": asdict(settings),

@@ -75,7 +75,7 @@ def test_commands_parse(page, line):
     if words[0] != "examine":
         return
     known = {detector.name for detector in plugins.detectors() if not isinstance(detector, plugins.Broken)}
-    assert set(options.detectors or []) <= known | {"depths"}
+    assert set(options.detectors or []) <= known
     for path in options.paths:
         if path.startswith("examples"):
             assert list(ROOT.glob(path)), f"{name(page)}: {path}"
@@ -108,12 +108,8 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_files_named_in_the_text_exist(page):
-    later = {
-        "src/veriscope/weights/depths.figures.json",
-        "src/veriscope/weights/depths.panel.json",
-    }  # training writes them
     for path in re.findall(r"`((?:src|docs|tests|scripts|benchmarks|examples)/[\w./-]+)`", page.read_text()):
-        assert path in later or (ROOT / path).exists(), f"{name(page)}: {path}"
+        assert (ROOT / path).exists(), f"{name(page)}: {path}"
 
 
 def test_pages_name_no_machine_and_no_package_host():

@@ -49,7 +49,10 @@ class Settings:
         """Changes when an earlier result would no longer be what this run asks for."""
         from importlib.metadata import version
 
-        wanted = {**asdict(self), "veriscope": version("veriscope")}
+        from veriscope import models
+
+        weights = {entry.name: entry.fingerprint for entry in models.registry().values()}
+        wanted = {**asdict(self), "veriscope": version("veriscope"), "models": weights}
         return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:12]
 
     def command(self, path: str | Path) -> str:
@@ -161,9 +164,15 @@ def examine_many(
     """
     earlier = read_results(results_file)
     todo: deque[Path] = deque()
+    fingerprint = settings.fingerprint
     for path in paths:
         result = earlier.get(str(path))
-        if result and result.settings == settings.fingerprint and result.stamp == stamp(path):
+        if (
+            result
+            and result.settings == fingerprint
+            and result.stamp == stamp(path)
+            and _still_written(result, settings)
+        ):
             yield result
         else:
             todo.append(path)
@@ -185,6 +194,11 @@ def examine_many(
             if on_result is not None:
                 on_result(result)
             yield result
+
+
+def _still_written(result: Result, settings: Settings) -> bool:
+    """Whether the picture's own HTML report, if there was one, is still there."""
+    return not (settings.html and result.href) or (Path(settings.html) / result.href).exists()
 
 
 def _end_last_line(path: Path) -> None:

@@ -125,6 +125,9 @@ def _session(name: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
     options.log_severity_level = 3
+    options.add_session_config_entry(
+        "session.disable_quant_qdq", "1"
+    )  # weights stored in 8 bits are unfolded once, here
     verify(name)
     try:
         return onnxruntime.InferenceSession(str(entry.path), options, providers=["CPUExecutionProvider"])

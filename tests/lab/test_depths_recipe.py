@@ -103,7 +103,9 @@ def test_an_interrupted_run_reads_only_what_is_missing(light, manifest, tmp_path
         light.train([manifest], tmp_path / "work", tmp_path / "out", SETTINGS, say=lambda line: None)
     assert not (tmp_path / "out" / "depths.panel.json").exists()
     light.train([manifest], tmp_path / "work", tmp_path / "out", SETTINGS, say=lambda line: None)
-    assert len(calls) == 25 + 64 - 20 + 6 * 3 * 8  # and three pictures of each of eight sources, saved again in six ways
+    assert (
+        len(calls) == 25 + 64 - 20 + 6 * 3 * 8
+    )  # and three pictures of each of eight sources, saved again in six ways
 
 
 def test_fit_recovers_a_known_line():
@@ -122,7 +124,9 @@ def test_the_score_is_held_still_where_it_should_not_change():
     generator = np.random.default_rng(0)
     labels = np.repeat([0, 1], 500).astype(np.float32)
     x = generator.normal(0, 1, (1000, 2)).astype(np.float32) + labels[:, None]
-    changes = np.stack([np.zeros(300), generator.normal(0, 1, 300)], 1).astype(np.float32)  # saving again moves the second
+    changes = np.stack([np.zeros(300), generator.normal(0, 1, 300)], 1).astype(
+        np.float32
+    )  # saving again moves the second
     weights = np.full(1000, 1 / 1000)
     free, _ = depths.fit_linear(x, labels, weights, 1e-4, 100)
     held, _ = depths.fit_linear(x, labels, weights, 1e-4, 100, changes, 10.0)

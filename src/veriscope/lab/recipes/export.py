@@ -1,17 +1,24 @@
-"""From torch to the ONNX files that are bundled: weights in 8 bits, activations in full precision."""
+"""From torch to the ONNX files that are bundled: weights in 8 bits, activations in full precision.
+
+Each matrix is stored as int8 with one scale per output channel behind a DequantizeLinear, which ONNX Runtime folds away when
+the session is opened (``models.open_session``). The file is a quarter of the size and the passes run at full speed; kernels
+that keep weights in few bits took twice the time on an ordinary CPU.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from veriscope.lab.networks.clip_vit import SIDE, Tower
 
 OPSET = 17
-BITS = 8
-BLOCK = 32  # weights that share one scale
+LEAST_STORED = 1 << 16  # smaller matrices stay in full precision
 
 
 class Readings(nn.Module):
@@ -30,7 +37,6 @@ class Readings(nn.Module):
 def export_backbone(tower: Tower, path: Path) -> None:
     """Write ``tower`` as ``pixels (N, 3, 224, 224)`` to ``readings (N, blocks, 2, 768)`` and ``tokens (N, 197, 768)``."""
     import onnx
-    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
 
     full = path.with_suffix(".full.onnx")
     names = ("pixels", "readings", "tokens")
@@ -44,11 +50,46 @@ def export_backbone(tower: Tower, path: Path) -> None:
         opset_version=OPSET,
         dynamo=False,
     )
-    config = DefaultWeightOnlyQuantConfig(block_size=BLOCK, is_symmetric=True, bits=BITS)
-    quantiser = MatMulNBitsQuantizer(onnx.load(str(full)), algo_config=config)
-    quantiser.process()
-    onnx.save(quantiser.model.model, str(path))
+    model = onnx.load(str(full))
     full.unlink()
+    _store_in_8_bits(model)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+
+
+def _store_in_8_bits(model: Any) -> None:
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    matrices = {node.input[1] for node in graph.node if node.op_type == "MatMul"}
+    stored = []
+    for tensor in [tensor for tensor in graph.initializer if tensor.name in matrices]:
+        values = numpy_helper.to_array(tensor)
+        if values.size < LEAST_STORED:
+            continue
+        steps, scale = in_8_bits(values)
+        name = tensor.name
+        graph.initializer.remove(tensor)
+        graph.initializer.append(numpy_helper.from_array(steps, f"{name}.steps"))
+        graph.initializer.append(numpy_helper.from_array(scale, f"{name}.scale"))
+        stored.append(helper.make_node("DequantizeLinear", [f"{name}.steps", f"{name}.scale"], [name], axis=1))
+    nodes = [*stored, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def in_8_bits(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """A matrix ``float32 (in, out)`` as int8 steps and one scale a column, ``float32 (out,)``.
+
+    Columns that already are whole multiples of a step, as those of an int8 export are, keep that step and lose nothing.
+    """
+    size = np.abs(matrix)
+    widest = size.max(0) / 127
+    smallest = np.where(size > 0, size, np.inf).min(0)
+    multiples = matrix / smallest
+    exact = (np.abs(multiples - np.rint(multiples)).max(0) < 0.02) & (np.abs(multiples).max(0) < 127.5)
+    scale = np.where(exact, smallest, np.maximum(widest, 1e-12)).astype(np.float32)
+    return np.clip(np.rint(matrix / scale), -127, 127).astype(np.int8), scale
 
 
 def export_linear(weights: Tensor, offset: float, path: Path) -> None:

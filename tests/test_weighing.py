@@ -98,6 +98,24 @@ def test_sources_count_by_weight_not_by_size():
     assert weighted.threshold(0.05) > plain.threshold(0.05) + 1
 
 
+def test_a_few_odd_sources_make_the_threshold_cautious():
+    generator = np.random.default_rng(4)
+    sources = np.repeat(np.arange(40), 50)
+    offsets = generator.normal(0, 1.0, 40)[sources]
+    scores = np.r_[offsets + generator.normal(0, 1, 2000), generator.normal(6, 1, 2000)]
+    labels = np.repeat([0, 1], 2000)
+    names = np.r_[sources, 100 + sources]
+    pooled = fit_panel(Question.GENERATED, {"d@1": 1.0}, scores, labels, np.ones(4000), data="made")
+    grouped = fit_panel(Question.GENERATED, {"d@1": 1.0}, scores, labels, np.ones(4000), data="made", sources=names)
+    assert grouped.threshold(0.05) > pooled.threshold(0.05) + 0.1
+    false_alarms = []
+    for seed in range(50):  # fresh sources, ten at a time
+        fresh = np.random.default_rng(100 + seed)
+        real = fresh.normal(0, 1.0, 10).repeat(200) + fresh.normal(0, 1, 2000)
+        false_alarms.append((real > grouped.threshold(0.05)).mean())
+    assert np.mean(false_alarms) < 0.055
+
+
 def test_saved_panel_is_the_same_and_damage_is_named(tmp_path):
     panel = a_panel()
     panel.save(tmp_path / "p.json")

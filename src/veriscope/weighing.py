@@ -25,6 +25,8 @@ from veriscope.evidence import Evidence, Question, State, Verdict
 
 FALSE_ALARM_RATES = (0.01, 0.05)  # the two shipped operating points
 MISS_RATE = 0.05  # of generated pictures from unseen sources that a "no" may hold
+CAUTION = 0.9  # of the draws of sources, the share in which the promised error rates hold
+DRAWS = 200
 LEAST_RELIABILITY = 0.3  # below it the verdict is always "cannot tell"
 STRENGTHS = (  # (upper bound of |log10 LR|, words), ENFSI 2015
     (np.log10(2), "no"),
@@ -120,6 +122,7 @@ def fit_panel(
     weights: ArrayLike,
     *,
     data: str,
+    sources: ArrayLike | None = None,
     limit: float = 2.0,
     quantiles: int = 400,
 ) -> Panel:
@@ -128,6 +131,10 @@ def fit_panel(
     The curve is a logistic fit with both classes weighted alike, whose log odds are the log likelihood ratio. It is cut
     where fewer than ten held-out pictures of the other class remain, so that no ratio is claimed that was not seen.
 
+    The quantiles of the conformal test are cautious about sources: pictures of one source resemble each other, and the next
+    source may be unlike all of these. Whole sources are drawn again with replacement, and of the quantiles so found the
+    ninth decile is kept for real pictures and the first for generated ones.
+
     Args:
         question: what the panel answers.
         members: "detector@version" to coefficient.
@@ -135,6 +142,7 @@ def fit_panel(
         positive: (N,) 1 where the answer is yes, 0 where it is no.
         weights: (N,) a weight for each picture, so that a large source does not outvote small ones.
         data: which pictures these were, in words.
+        sources: (N,) where each picture came from; each picture a source of its own by default.
         limit: the largest |log10 LR| that may be claimed.
         quantiles: how many to keep of each class.
     Raises:
@@ -150,7 +158,11 @@ def fit_panel(
     if high <= low:  # the classes do not overlap in the sample: claim no more than the sample's size allows
         low, high = sorted((float(np.sort(x[y == 1])[0]), float(np.sort(x[y == 0])[-1])))
     levels = np.linspace(0, 1, quantiles + 1)
-    real, generated = (_weighted_quantiles(x[y == c], w[y == c], levels) for c in (0, 1))
+    names = np.arange(len(x)) if sources is None else np.asarray(sources)
+    real, generated = (
+        _cautious_quantiles(x[y == c], w[y == c], names[y == c], levels, caution)
+        for c, caution in ((0, CAUTION), (1, 1 - CAUTION))
+    )
     caught = {
         str(rate): float(w[(y == 1) & (x > np.interp(1 - rate, levels, real))].sum() / w[y == 1].sum())
         for rate in FALSE_ALARM_RATES
@@ -191,6 +203,25 @@ def _weighted_quantiles(
     order = np.argsort(x)
     cumulative = np.cumsum(w[order]) - w[order] / 2
     return np.interp(levels, cumulative / w.sum(), x[order])
+
+
+def _cautious_quantiles(
+    x: NDArray[np.float64],
+    w: NDArray[np.float64],
+    sources: NDArray[Any],
+    levels: NDArray[np.float64],
+    caution: float,
+) -> NDArray[np.float64]:
+    """The ``caution`` quantile, over draws of whole sources, of the weighted quantiles of ``x`` at ``levels``."""
+    _, inverse = np.unique(sources, return_inverse=True)
+    count = int(inverse.max()) + 1
+    generator = np.random.default_rng(0)
+    drawn = []
+    for _ in range(DRAWS):
+        times = np.bincount(generator.integers(0, count, count), minlength=count)[inverse]
+        kept = times > 0
+        drawn.append(_weighted_quantiles(x[kept], w[kept] * times[kept], levels))
+    return np.asarray(np.quantile(drawn, caution, axis=0), np.float64)
 
 
 def strength(log10_lr: float) -> str:

@@ -57,8 +57,8 @@ def coefficients(picture: Picture) -> Coefficients | None:
 
 def _read(picture: Picture) -> Coefficients | None:
     layout = structure(picture)
-    if layout is None:
-        return None
+    if layout is None or picture.truncated:
+        return None  # of a file that ends early the statistics would be of what is missing, too
     table, stream = layout.table(0), layout.stream(picture.data)
     pixels = layout.width * layout.height
     shape = (layout.height, layout.width)

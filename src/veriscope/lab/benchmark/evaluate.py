@@ -18,13 +18,13 @@ import numpy as np
 from PIL import Image
 
 from veriscope.errors import VeriscopeError
-from veriscope.evidence import Question
+from veriscope.evidence import Evidence, Question
 from veriscope.examination import hear, panels
 from veriscope.lab.benchmark.metrics import auc, bootstrap_interval, expected_calibration_error, rate_above
 from veriscope.lab.data.manifest import Row, load_pixels
 from veriscope.lab.data.variants import REENCODINGS, SWEEP, VARIANTS
 from veriscope.picture import open_picture
-from veriscope.weighing import weigh
+from veriscope.weighing import Panel, weigh
 
 AS_IS = "as is"
 
@@ -41,7 +41,7 @@ def measure(
         sweep: how many pictures to measure at low quality and small size.
         say: called with each line of progress.
     Returns:
-        one dictionary a picture and variant: key, label, source, variant, score, log10_lr, reliability, state, fpr.
+        one dictionary a picture and variant: key, label, source, variant, short_side, and what each detector said.
     """
     done = {}
     if results.exists():
@@ -75,22 +75,33 @@ def _examined(row: Row, variant: str) -> dict[str, Any]:
     picture = open_picture(row.path) if variant == AS_IS else open_picture(VARIANTS[variant](rgb), name=row.path.name)
     if variant == AS_IS and picture.rgb.shape != rgb.shape:  # a strip that signs the generator's name was cut off
         picture = open_picture(VARIANTS["PNG"](rgb), name=row.path.name)
-    heard = [evidence for evidence, _ in hear(picture)]
-    verdict = weigh(Question.GENERATED, heard, panels())
-    panel = next(panel for panel in panels() if panel.question == Question.GENERATED)
-    scores = {f"{item.detector}@{item.version}": item.score for item in heard if item.question == Question.GENERATED}
+    heard = [evidence for evidence, _ in hear(picture) if evidence.question == Question.GENERATED and evidence.weighed]
+    spoken = [(item.detector, item.version, item.score, item.reliability, item.reason) for item in heard]
     return {
         "key": row.key,
         "label": row.label,
         "source": row.source,
-        "art": row.art,
         "variant": variant,
-        "score": panel.fused(scores),
-        "log10_lr": verdict.log10_lr,
-        "reliability": verdict.reliability,
-        "state": verdict.state,
-        "fpr": verdict.fpr,
+        "short_side": min(picture.width, picture.height),
+        "heard": spoken,
     }
+
+
+def weighed(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry of ``measure`` with the fused ``score`` and the verdict that the installed calibration gives it."""
+    heard = [
+        Evidence(name, version, Question.GENERATED, score, 0.0, reliability, "", reason)
+        for name, version, score, reliability, reason in entry["heard"]
+    ]
+    verdict = weigh(Question.GENERATED, heard, panels())
+    fused = _panel().fused({f"{item.detector}@{item.version}": item.score for item in heard})
+    return {**entry, "score": fused, **verdict.model_dump(exclude={"says"})}
+
+
+def _panel() -> Panel:
+    return max(
+        (panel for panel in panels() if panel.question == Question.GENERATED), key=lambda panel: len(panel.members)
+    )
 
 
 def summary(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -101,8 +112,8 @@ def summary(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """
     by_variant: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for entry in entries:
-        by_variant[entry["variant"]].append(entry)
-    panel = next(panel for panel in panels() if panel.question == Question.GENERATED)
+        by_variant[entry["variant"]].append(weighed(entry))
+    panel = _panel()
     figures: dict[str, Any] = {}
     for variant, group in by_variant.items():
         y = np.array([entry["label"] == "generated" for entry in group])
@@ -120,10 +131,10 @@ def summary(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 "tpr": rate_above(x[y], panel.threshold(0.05)),
                 "fpr": rate_above(x[~y], panel.threshold(0.05)),
             },
-            "yes": {"generated": (states[y] == "yes").mean(), "real": (states[~y] == "yes").mean()},
-            "yes_at_1": {"generated": at_one[y].mean(), "real": at_one[~y].mean()},
-            "no": {"generated": (states[y] == "no").mean(), "real": (states[~y] == "no").mean()},
-            "cannot_tell": (states == "cannot tell").mean(),
+            "yes": {"generated": float((states[y] == "yes").mean()), "real": float((states[~y] == "yes").mean())},
+            "yes_at_1": {"generated": float(at_one[y].mean()), "real": float(at_one[~y].mean())},
+            "no": {"generated": float((states[y] == "no").mean()), "real": float((states[~y] == "no").mean())},
+            "cannot_tell": float((states == "cannot tell").mean()),
             "ece": expected_calibration_error([entry["log10_lr"] for entry in group], y),
         }
     return {
@@ -160,7 +171,10 @@ def _sources(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         source: {
             "label": group[0]["label"],
             "pictures": len(group),
-            **{state: np.mean([entry["state"] == state for entry in group]) for state in ("yes", "cannot tell", "no")},
+            **{
+                state: float(np.mean([entry["state"] == state for entry in group]))
+                for state in ("yes", "cannot tell", "no")
+            },
         }
         for source, group in sorted(groups.items(), key=lambda item: (item[1][0]["label"], item[0]))
     }

@@ -48,7 +48,7 @@ class Settings:
     histories: int = 1  # random histories of each picture
     folds: int = 4
     decay: float = 0.03  # L2 penalty on the standardised weights, chosen on sources kept aside
-    invariance: float = 1.0  # penalty on the variance of the score when a picture is saved again, likewise
+    invariance: float = 0.03  # penalty on the variance of the score when a picture is saved again, likewise
     saved_again: int = 200  # pictures, at most three a source, that are saved again
     steps: int = 80  # of L-BFGS
     seed: int = 0
@@ -253,7 +253,9 @@ def finish(
         "after one random history of crop, resize and saving"
     )
     members = {f"{depths.MODEL}@{settings.version}": 1.0}
-    fit_panel(Question.GENERATED, members, scores, labels, weights, data=data).save(out / f"{depths.MODEL}.panel.json")
+    fit_panel(Question.GENERATED, members, scores, labels, weights, data=data, sources=sources).save(
+        out / f"{depths.MODEL}.panel.json"
+    )
     head, offset = fit_linear(features, labels, weights, settings.decay, settings.steps, changes, settings.invariance)
     export_linear(head, offset, out / f"{depths.MODEL}.onnx")
     figures = {

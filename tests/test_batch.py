@@ -1,5 +1,6 @@
 """A folder run loses nothing: it resumes, survives a crash of its worker, and names what it cannot read."""
 
+import functools
 import json
 import os
 import signal
@@ -91,7 +92,8 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
         Image.fromarray(data.chelsea()).resize((300, 200)).save(pictures / f"{number:03}.jpg", quality=50 + number % 50)
     out = tmp_path / "out"
     command = [sys.executable, "-m", "veriscope.cli", "examine", str(pictures), "--declared-only", "--out", str(out)]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a background shell has it ignored
+    running = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=heard)
     file = out / "results.jsonl"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (file.exists() and file.read_bytes().count(b"\n") > 5):

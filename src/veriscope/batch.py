@@ -25,6 +25,8 @@ from veriscope.errors import PictureError, VeriscopeError
 from veriscope.evidence import Report
 from veriscope.picture import Limits
 
+BLAS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THUMBNAIL_SIDE = 160  # pixels
 AHEAD = 3  # pictures handed out for each process, so that none waits
 SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".avif", ".heic", ".heif", ".hif"),
@@ -218,6 +220,10 @@ def _run(todo: deque[Path], settings: Settings, jobs: int) -> Iterator[Result]:
         queue = suspects if alone else todo
         workers = 1 if alone else jobs
         threads = max(1, (os.cpu_count() or 1) // workers)
+        for (
+            library
+        ) in BLAS:  # read when a worker loads them: two workers that each spin on all cores take twice the time
+            os.environ[library] = str(threads)
         pool = ProcessPoolExecutor(
             workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(threads,)
         )
@@ -256,9 +262,9 @@ def _start_worker(threads: int) -> None:
 
 def _one(path: Path, settings: Settings) -> Result:
     result = Result(str(path), stamp(path), settings.fingerprint)
-    from veriscope.examination import examine
+    from veriscope.examination import PREVIEW_SIDE, examine
 
-    wants_picture = bool(settings.html or settings.pdf or settings.thumbnails)
+    reports = bool(settings.html or settings.pdf)
     try:
         report = examine(
             path,
@@ -266,10 +272,10 @@ def _one(path: Path, settings: Settings) -> Result:
             declared_only=settings.declared_only,
             limits=settings.limits,
             time_limit=settings.time_limit,
-            preview=wants_picture,
+            preview=PREVIEW_SIDE if reports else THUMBNAIL_SIDE * settings.thumbnails,
             command=settings.command(path),
         )
-        href = _write_reports(report, path, settings) if wants_picture else None
+        href = _write_reports(report, path, settings) if reports else None
     except VeriscopeError as error:
         return replace(result, error=str(error))
     except Exception as error:
@@ -301,6 +307,8 @@ def _thumbnail(report: Report) -> str | None:
         return None
     pixels = cv2.imdecode(np.frombuffer(report.preview, np.uint8), cv2.IMREAD_COLOR)
     assert pixels is not None  # it was encoded by this process
-    scale = 160 / max(pixels.shape[:2])
+    scale = THUMBNAIL_SIDE / max(pixels.shape[:2])
+    if scale >= 1:
+        return base64.b64encode(report.preview).decode()
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return base64.b64encode(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()).decode()

@@ -44,7 +44,7 @@ def examine(
     declared_only: bool = False,
     limits: Limits | None = None,
     time_limit: float = TIME_LIMIT,
-    preview: bool = True,
+    preview: int = PREVIEW_SIDE,
     command: str = "",
 ) -> Report:
     """Examine one picture.
@@ -56,7 +56,7 @@ def examine(
         declared_only: read only what the file declares; the pixels are not asked.
         limits: how large a file and how many pixels may be opened.
         time_limit: seconds that each detector may take.
-        preview: keep a small copy of the picture for renderers.
+        preview: longest side in pixels of the copy that is kept for renderers; 0 for none.
         command: the command that reproduces the report, if there is one.
     Raises:
         PictureError: it cannot be opened as a picture.
@@ -90,7 +90,7 @@ def examine(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     if preview:
-        report._preview = _preview(picture)
+        report._preview = _preview(picture, preview)
     return report
 
 
@@ -185,8 +185,8 @@ def _models_used(heard: Sequence[Evidence]) -> dict[str, str]:
     return {name: entry.fingerprint for name, entry in models.registry().items() if used & set(entry.used_by)}
 
 
-def _preview(picture: Picture) -> bytes:
-    scale = min(1.0, PREVIEW_SIDE / max(picture.width, picture.height))
+def _preview(picture: Picture, side: int) -> bytes:
+    scale = min(1.0, side / max(picture.width, picture.height))
     pixels = picture.rgb
     if scale < 1:
         size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))

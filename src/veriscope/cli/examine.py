@@ -75,7 +75,7 @@ def _settings(options: argparse.Namespace) -> batch.Settings:
 
 def _run_one(path: Path, options: argparse.Namespace) -> int:
     from veriscope import reporting
-    from veriscope.examination import examine
+    from veriscope.examination import PREVIEW_SIDE, examine
 
     settings = _settings(options)
     report = examine(
@@ -84,7 +84,7 @@ def _run_one(path: Path, options: argparse.Namespace) -> int:
         declared_only=settings.declared_only,
         limits=settings.limits,
         time_limit=settings.time_limit,
-        preview=options.html or options.pdf,
+        preview=PREVIEW_SIDE if options.html or options.pdf else 0,
         command=settings.command(path),
     )
     out = options.out or Path()

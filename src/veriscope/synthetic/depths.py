@@ -22,7 +22,7 @@ MODEL = "depths"
 BLOCKS = slice(3, 8)  # of the backbone's eight: the first three see little more than edges
 # Reliability: the share of the AUC's advance over chance that is left at that size or JPEG quality
 # (veriscope lab evaluate --sweep).
-SIZES = ((32, 0.0), (64, 0.3), (128, 0.8), (224, 1.0))
+SIZES = ((32, 0.0), (64, 0.1), (100, 0.25), (128, 0.8), (224, 1.0))
 QUALITIES = ((5, 0.2), (10, 0.5), (20, 0.8), (40, 1.0))
 
 

@@ -20,8 +20,9 @@ from veriscope.synthetic import backbone, scoring
 
 MODEL = "depths"
 BLOCKS = slice(3, 8)  # of the backbone's eight: the first three see little more than edges
-# Reliability by short side and by JPEG quality, set after veriscope lab evaluate --sweep: at 64 px 22 % of real pictures pass the
-# 5 % threshold, so below about 100 px the verdict is "cannot tell"; quality 10 keeps 0.6 of the AUC's advance over chance.
+# Reliability by short side in pixels and by JPEG quality, set after veriscope lab evaluate --sweep: at 64 px 22 % of real
+# pictures pass the 5 % threshold, so below about 100 px the verdict is "cannot tell"; quality 10 keeps 0.6 of the AUC's
+# advance over chance.
 SIZES = ((32, 0.0), (64, 0.1), (100, 0.25), (128, 0.8), (224, 1.0))
 QUALITIES = ((5, 0.2), (10, 0.5), (20, 0.8), (40, 1.0))
 

@@ -85,6 +85,22 @@ def _crash_on_cat2(path, settings, _one=batch._one):
     return _one(path, settings)
 
 
+def test_a_worker_that_hangs_does_not_hold_up_the_end(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "_one", _hang_on_cat2)
+    monkeypatch.setattr(batch, "GRACE", 1.0)
+    run = examine_many(find_pictures([folder]), tmp_path / "r.jsonl", QUICK, jobs=2)
+    next(run)
+    started = time.monotonic()
+    run.close()
+    assert time.monotonic() - started < 20
+
+
+def _hang_on_cat2(path, settings, _one=batch._one):
+    if path.name == "cat2.jpg":
+        time.sleep(300)
+    return _one(path, settings)
+
+
 def test_ctrl_c_keeps_what_is_finished(tmp_path):
     pictures = tmp_path / "in"
     pictures.mkdir()

@@ -12,21 +12,25 @@ import json
 import os
 import shlex
 import signal
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from veriscope.errors import PictureError, VeriscopeError
 from veriscope.evidence import Report
 from veriscope.picture import Limits
 
+# Read by a worker as it starts: two workers that each spin on all cores take twice the time.
 BLAS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 THUMBNAIL_SIDE = 160  # pixels
+GRACE = 10.0  # seconds that workers may take to end
 AHEAD = 3  # pictures handed out for each process, so that none waits
 SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".avif", ".heic", ".heif", ".hif"),
@@ -46,15 +50,14 @@ class Settings:
     pdf: str | None = None  # folder for one PDF a picture
     thumbnails: bool = False
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Changes when an earlier result would no longer be what this run asks for."""
         from importlib.metadata import version
 
         from veriscope import models
 
-        weights = {entry.name: entry.fingerprint for entry in models.registry().values()}
-        wanted = {**asdict(self), "veriscope": version("veriscope"), "models": weights}
+        wanted = {**asdict(self), "veriscope": version("veriscope"), "models": models.fingerprint()}
         return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:12]
 
     def command(self, path: str | Path) -> str:
@@ -68,6 +71,25 @@ class Settings:
         for name in self.detectors or ():
             words += ["--with", name]
         return shlex.join(words)
+
+    def examine(self, path: Path, preview: int) -> Report:
+        """The report of one picture, with a copy of at most ``preview`` pixels a side for renderers; 0 for none.
+
+        Raises:
+            PictureError: it cannot be opened as a picture.
+            PluginError: a named detector does not exist.
+        """
+        from veriscope.examination import examine
+
+        return examine(
+            path,
+            detectors=self.detectors,
+            declared_only=self.declared_only,
+            limits=self.limits,
+            time_limit=self.time_limit,
+            preview=preview,
+            command=self.command(path),
+        )
 
 
 @dataclass(frozen=True)
@@ -131,15 +153,41 @@ def stamp(path: Path) -> str:
 def read_results(path: Path) -> dict[str, Result]:
     """The results of an earlier run by path; a half-written last line is passed over."""
     results: dict[str, Result] = {}
-    if path.exists():
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                try:
-                    result = Result(**json.loads(line))
-                except (ValueError, TypeError):
-                    continue
-                results[result.path] = result
+    for values in read_json_lines(path):
+        try:
+            result = Result(**values)
+        except TypeError:
+            continue
+        results[result.path] = result
     return results
+
+
+def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON-lines file that may have been cut off; nothing where there is no file."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                values = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(values, dict):
+                yield values
+
+
+def open_json_lines(path: Path) -> TextIO:
+    """A JSON-lines file to append to, made with its folder where it is missing; a half line at its end is closed.
+
+    Raises:
+        VeriscopeError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _end_last_line(path)
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise VeriscopeError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def examine_many(
@@ -166,12 +214,11 @@ def examine_many(
     """
     earlier = read_results(results_file)
     todo: deque[Path] = deque()
-    fingerprint = settings.fingerprint
     for path in paths:
         result = earlier.get(str(path))
         if (
             result
-            and result.settings == fingerprint
+            and result.settings == settings.fingerprint
             and result.stamp == stamp(path)
             and _still_written(result, settings)
         ):
@@ -180,13 +227,7 @@ def examine_many(
             todo.append(path)
     if not todo:
         return
-    try:
-        results_file.parent.mkdir(parents=True, exist_ok=True)
-        _end_last_line(results_file)
-        out = results_file.open("a", encoding="utf-8")
-    except OSError as error:
-        raise VeriscopeError(f"{results_file}: cannot be written: {error.strerror}") from error
-    with out:
+    with open_json_lines(results_file) as out:
         for result in _run(todo, settings, jobs or os.cpu_count() or 1):
             try:
                 out.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
@@ -220,14 +261,12 @@ def _run(todo: deque[Path], settings: Settings, jobs: int) -> Iterator[Result]:
         queue = suspects if alone else todo
         workers = 1 if alone else jobs
         threads = max(1, (os.cpu_count() or 1) // workers)
-        for (
-            library
-        ) in BLAS:  # read when a worker loads them: two workers that each spin on all cores take twice the time
-            os.environ[library] = str(threads)
         pool = ProcessPoolExecutor(
             workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(threads,)
         )
         running: dict[Future[Result], Path] = {}
+        before = {name: os.environ.get(name) for name in BLAS}
+        os.environ.update(dict.fromkeys(BLAS, str(threads)))
         try:
             while queue or running:
                 while queue and len(running) < (1 if alone else workers * AHEAD):
@@ -247,9 +286,20 @@ def _run(todo: deque[Path], settings: Settings, jobs: int) -> Iterator[Result]:
             else:
                 suspects.extend(running.values())
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in list((pool._processes or {}).values()):
-                process.terminate()
+            _stop(pool)
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    """End a pool: each worker may finish the picture it has, for a while; one that hangs is killed."""
+    processes = list((pool._processes or {}).values())  # shutdown forgets them
+    pool.shutdown(wait=False, cancel_futures=True)
+    deadline = time.monotonic() + GRACE
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            process.kill()
 
 
 def _start_worker(threads: int) -> None:
@@ -262,19 +312,11 @@ def _start_worker(threads: int) -> None:
 
 def _one(path: Path, settings: Settings) -> Result:
     result = Result(str(path), stamp(path), settings.fingerprint)
-    from veriscope.examination import PREVIEW_SIDE, examine
+    from veriscope.examination import PREVIEW_SIDE
 
     reports = bool(settings.html or settings.pdf)
     try:
-        report = examine(
-            path,
-            detectors=settings.detectors,
-            declared_only=settings.declared_only,
-            limits=settings.limits,
-            time_limit=settings.time_limit,
-            preview=PREVIEW_SIDE if reports else THUMBNAIL_SIDE * settings.thumbnails,
-            command=settings.command(path),
-        )
+        report = settings.examine(path, PREVIEW_SIDE if reports else THUMBNAIL_SIDE * settings.thumbnails)
         href = _write_reports(report, path, settings) if reports else None
     except VeriscopeError as error:
         return replace(result, error=str(error))

@@ -75,18 +75,9 @@ def _settings(options: argparse.Namespace) -> batch.Settings:
 
 def _run_one(path: Path, options: argparse.Namespace) -> int:
     from veriscope import reporting
-    from veriscope.examination import PREVIEW_SIDE, examine
+    from veriscope.examination import PREVIEW_SIDE
 
-    settings = _settings(options)
-    report = examine(
-        path,
-        detectors=settings.detectors,
-        declared_only=settings.declared_only,
-        limits=settings.limits,
-        time_limit=settings.time_limit,
-        preview=PREVIEW_SIDE if options.html or options.pdf else 0,
-        command=settings.command(path),
-    )
+    report = _settings(options).examine(path, PREVIEW_SIDE if options.html or options.pdf else 0)
     out = options.out or Path()
     written = []
     if options.html or options.pdf:

@@ -10,8 +10,6 @@ from typing import Any
 
 from veriscope.errors import VeriscopeError
 
-BACKBONE_BLOCKS = 8  # of the tower's twelve
-
 
 def add_to(commands: Any) -> None:
     """Add the command group to the parser's sub-commands."""
@@ -52,12 +50,12 @@ def export(options: argparse.Namespace) -> int:
 
     try:
         from veriscope.lab.networks.clip_vit import load_from_quantised
-        from veriscope.lab.recipes.export import export_backbone
+        from veriscope.lab.recipes.export import BLOCKS, export_backbone
     except ImportError as error:
         raise VeriscopeError(f"the laboratory needs its extra: pip install 'veriscope[lab]' ({error})") from error
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "clip_vit_b16_eight_blocks.onnx"
-    export_backbone(load_from_quantised(models.pull("clip-vit-b16-tower"), BACKBONE_BLOCKS), path)
+    export_backbone(load_from_quantised(models.pull("clip-vit-b16-tower"), BLOCKS), path)
     print(f"written: {path}")
     return 0
 

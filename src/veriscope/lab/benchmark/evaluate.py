@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from veriscope import models
+from veriscope.batch import open_json_lines, read_json_lines
 from veriscope.errors import VeriscopeError
 from veriscope.evidence import Evidence, Question
-from veriscope.examination import hear, panels
+from veriscope.examination import hear
 from veriscope.lab.benchmark.metrics import auc, bootstrap_interval, expected_calibration_error, rate_above
-from veriscope.lab.data.manifest import Row, load_pixels
+from veriscope.lab.data.manifest import Row, without_signature
 from veriscope.lab.data.variants import REENCODINGS, SWEEP, VARIANTS
 from veriscope.picture import open_picture
 from veriscope.weighing import Panel, weigh
@@ -36,29 +38,27 @@ def measure(
 
     Args:
         rows: the pictures.
-        results: JSON lines; what it already holds is not done again.
+        results: JSON lines; what it already holds of the installed weights is not done again.
         flips: how many pictures, spread over all, to save again in the six ways of the flip rate.
         sweep: how many pictures to measure at low quality and small size.
         say: called with each line of progress.
     Returns:
-        one dictionary a picture and variant: key, label, source, variant, short_side, and what each detector said.
+        one dictionary a picture and variant: key, label, source, variant, short_side, weights, and what each detector said.
     """
-    done = {}
-    if results.exists():
-        for line in results.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            done[entry["key"], entry["variant"]] = entry
+    weights = models.fingerprint()
+    done = {
+        (entry["key"], entry["variant"]): entry for entry in read_json_lines(results) if entry.get("weights") == weights
+    }
     spread = sorted(rows, key=lambda row: zlib.crc32(row.key.encode()))
     jobs = [(row, variant) for variant in (AS_IS, "75 % + JPEG 70") for row in rows]
     jobs += [(row, variant) for variant in REENCODINGS for row in spread[:flips]]
     jobs += [(row, variant) for variant in SWEEP for row in spread[:sweep]]
-    results.parent.mkdir(parents=True, exist_ok=True)
-    with results.open("a", encoding="utf-8") as out:
+    with open_json_lines(results) as out:
         for count, (row, variant) in enumerate(jobs, 1):
             if (row.key, variant) in done:
                 continue
             try:
-                entry = _examined(row, variant)
+                entry = {**_examined(row, variant), "weights": weights}
             except VeriscopeError as error:
                 say(f"left out: {error}")
                 continue
@@ -71,9 +71,11 @@ def measure(
 
 
 def _examined(row: Row, variant: str) -> dict[str, Any]:
-    rgb = load_pixels(row)
-    picture = open_picture(row.path) if variant == AS_IS else open_picture(VARIANTS[variant](rgb), name=row.path.name)
-    if variant == AS_IS and picture.rgb.shape != rgb.shape:  # a strip that signs the generator's name was cut off
+    picture = open_picture(row.path)
+    rgb = without_signature(picture.rgb, row)
+    if variant != AS_IS:
+        picture = open_picture(VARIANTS[variant](rgb), name=row.path.name)
+    elif rgb.shape != picture.rgb.shape:  # the file as it is would show the generator's name
         picture = open_picture(VARIANTS["PNG"](rgb), name=row.path.name)
     heard = [evidence for evidence, _ in hear(picture) if evidence.question == Question.GENERATED and evidence.weighed]
     spoken = [(item.detector, item.version, item.score, item.reliability, item.reason) for item in heard]
@@ -93,14 +95,15 @@ def weighed(entry: dict[str, Any]) -> dict[str, Any]:
         Evidence(name, version, Question.GENERATED, score, 0.0, reliability, "", reason)
         for name, version, score, reliability, reason in entry["heard"]
     ]
-    verdict = weigh(Question.GENERATED, heard, panels())
+    verdict = weigh(Question.GENERATED, heard, models.panels())
     fused = _panel().fused({f"{item.detector}@{item.version}": item.score for item in heard})
     return {**entry, "score": fused, **verdict.model_dump(exclude={"says"})}
 
 
 def _panel() -> Panel:
     return max(
-        (panel for panel in panels() if panel.question == Question.GENERATED), key=lambda panel: len(panel.members)
+        (panel for panel in models.panels() if panel.question == Question.GENERATED),
+        key=lambda panel: len(panel.members),
     )
 
 

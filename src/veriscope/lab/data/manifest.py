@@ -34,8 +34,6 @@ class Row:
     group: str
     split: str
     generator: str = ""
-    transform: str = ""
-    art: bool = False
 
     @property
     def generated(self) -> int:
@@ -74,8 +72,6 @@ def read_manifest(path: Path, splits: Iterable[str] | None = None) -> list[Row]:
             line["group"],
             line["split"],
             line.get("generator", ""),
-            line.get("transform", ""),
-            line.get("art", "") == "1",
         )
         for line in table
         if line["label"] in LABELS and (wanted is None or line["split"] in wanted)
@@ -96,7 +92,11 @@ def load_pixels(row: Row) -> NDArray[np.uint8]:
     Raises:
         PictureError: it cannot be opened.
     """
-    rgb = open_picture(row.path).rgb
+    return without_signature(open_picture(row.path).rgb, row)
+
+
+def without_signature(rgb: NDArray[np.uint8], row: Row) -> NDArray[np.uint8]:
+    """``uint8 (H, W, 3)`` RGB of a row without the strip at its bottom in which its generator signs, if it does."""
     strip = MARKED.get(
         row.source,
         max((share for name, share in MARKED_GENERATORS.items() if name in row.generator.lower()), default=0.0),
@@ -113,8 +113,8 @@ def balanced_weights(rows: Sequence[Row]) -> NDArray[np.float64]:
     """A weight for each row: both classes alike in sum, a source within its class by the square root of its size."""
     sources = np.array([row.source for row in rows])
     classes = np.array([row.generated for row in rows])
-    names, inverse, counts = np.unique(sources, return_inverse=True, return_counts=True)
-    weights = counts[inverse] ** -0.5 if len(names) else np.ones(len(rows))
+    _, inverse, counts = np.unique(sources, return_inverse=True, return_counts=True)
+    weights = counts[inverse] ** -0.5
     for label in (0, 1):
         weights[classes == label] /= max(weights[classes == label].sum(), 1e-12)
     return np.asarray(weights / weights.sum(), np.float64)

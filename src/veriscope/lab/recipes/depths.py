@@ -38,6 +38,7 @@ from veriscope.weighing import fit_panel
 
 SHARD = 200  # pictures a file
 SAVED_AGAIN_PER_SOURCE = 3
+SAVED_AGAIN_KEPT = 20  # pictures between two writes of what was read of them
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def cache_features(
 ) -> tuple[list[Row], NDArray[np.float32]]:
     """The detector's features ``float32 (N, D)`` of every readable picture after its histories, kept in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = {f"{row.key}#{turn}": row for row in rows for turn in range(settings.histories)}
+    wanted = {f"{row.key}#{turn}#{settings.seed}": row for row in rows for turn in range(settings.histories)}
     held: dict[str, tuple[Path, int]] = {}
     for shard in sorted(folder.glob("*.json")):
         for place, key in enumerate(json.loads(shard.read_text(encoding="utf-8"))):
@@ -134,7 +135,7 @@ def cache_features(
         except VeriscopeError as error:
             say(f"left out: {error}")
             continue
-        rgb = random_history(rgb, np.random.default_rng(zlib.crc32(f"{key}{settings.seed}".encode())))
+        rgb = random_history(rgb, np.random.default_rng(zlib.crc32(key.encode())))
         made.append(backbone.readings_of([views.whole(rgb)])[0].astype(np.float16))
         keys.append(key)
         if len(keys) == SHARD:
@@ -173,7 +174,7 @@ def cache_changes(
             continue
         squares = [views.whole(open_picture(VARIANTS[name](rgb)).rgb) for name in REENCODINGS]
         held[row.key] = np.concatenate([backbone.readings_of([square]) for square in squares]).astype(np.float16)
-        if done % SHARD == 0:
+        if done % SAVED_AGAIN_KEPT == 0:
             _save(held, path)
             say(f"saved again: {done} of {len(chosen)}")
     _save(held, path)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from veriscope.lab.networks.clip_vit import SIDE, Tower
 
 OPSET = 17
+BLOCKS = 8  # of the tower's twelve that the bundled backbone keeps
 LEAST_STORED = 1 << 16  # smaller matrices stay in full precision
 
 

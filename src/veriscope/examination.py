@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import BinaryIO
@@ -29,7 +28,7 @@ from veriscope.evidence import (
 )
 from veriscope.picture import Limits, Picture, open_picture
 from veriscope.plugins import Detector
-from veriscope.weighing import Panel, strength, weigh
+from veriscope.weighing import strength, weigh
 
 TIME_LIMIT = 60.0  # seconds for each detector
 PREVIEW_SIDE = 1600  # pixels: the picture inside a report
@@ -69,7 +68,7 @@ def examine(
     answers = hear(picture, asked, time_limit=time_limit)
     heard = [evidence for evidence, _ in answers]
     questions = [] if declared_only else [*ASKED, *sorted({item.question for item in heard} - set(ASKED))]
-    pixels = {str(question): weigh(question, heard, panels()) for question in questions}
+    pixels = {str(question): weigh(question, heard, models.panels()) for question in questions}
     report = Report(
         file=FileFacts(
             name=picture.name,
@@ -168,16 +167,6 @@ def _row(evidence: Evidence, seconds: float) -> EvidenceRow:
         weighed=evidence.weighed,
         seconds=round(seconds, 3),
     )
-
-
-@lru_cache(maxsize=1)
-def panels() -> tuple[Panel, ...]:
-    """The bundled calibrations.
-
-    Raises:
-        ModelError: one of them is damaged.
-    """
-    return tuple(Panel.load(path) for path in sorted(models.WEIGHTS.glob("*.panel.json")))
 
 
 def _models_used(heard: Sequence[Evidence]) -> dict[str, str]:

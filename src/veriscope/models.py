@@ -23,6 +23,7 @@ from typing import Any
 import onnxruntime
 
 from veriscope.errors import ModelError
+from veriscope.weighing import Panel
 
 WEIGHTS = Path(__file__).parent / "weights"
 THREADS = int(os.environ.get("VERISCOPE_THREADS", "0"))  # 0: as many as there are cores
@@ -101,6 +102,23 @@ def model(name: str) -> Model:
         raise ModelError(f"no model is called {name!r}; there are: {known}") from None
 
 
+@lru_cache(maxsize=1)
+def panels() -> tuple[Panel, ...]:
+    """The bundled calibrations.
+
+    Raises:
+        ModelError: one of them is damaged.
+    """
+    return tuple(Panel.load(path) for path in sorted(WEIGHTS.glob("*.panel.json")))
+
+
+@lru_cache(maxsize=1)
+def fingerprint() -> str:
+    """Twelve hexadecimal digits that change when any file of the registry does: a result is that of these weights."""
+    hashes = sorted(digest for entry in registry().values() for digest in entry.files.values())
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:12]
+
+
 def verify(name: str) -> None:
     """Check every file of a model against its SHA-256.
 
@@ -125,9 +143,8 @@ def _session(name: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
     options.log_severity_level = 3
-    options.add_session_config_entry(
-        "session.disable_quant_qdq", "1"
-    )  # weights stored in 8 bits are unfolded once, here
+    # Weights stored in 8 bits are unfolded once, here.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     verify(name)
     try:
         return onnxruntime.InferenceSession(str(entry.path), options, providers=["CPUExecutionProvider"])

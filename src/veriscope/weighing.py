@@ -230,7 +230,7 @@ def strength(log10_lr: float) -> str:
     >>> strength(0.1), strength(0.7), strength(-1.5)
     ('no', 'weak', 'moderate')
     """
-    return next(words for bound, words in STRENGTHS if abs(log10_lr) < bound)
+    return next(words for bound, words in STRENGTHS if abs(log10_lr) < bound or bound == np.inf)
 
 
 def weigh(question: Question, evidence: Sequence[Evidence], panels: Sequence[Panel]) -> Verdict:

@@ -6,8 +6,9 @@ import pytest
 from skimage import data
 
 from veriscope.evidence import Question
-from veriscope.examination import examine, panels
+from veriscope.examination import examine
 from veriscope.lab.data.variants import REENCODINGS, VARIANTS
+from veriscope.models import panels
 from veriscope.picture import open_picture
 from veriscope.synthetic import backbone, depths, scoring, views
 from veriscope.weighing import weigh

@@ -29,10 +29,9 @@ def list_detectors(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from veriscope import plugins
-    from veriscope.examination import panels
+    from veriscope import models, plugins
 
-    counted = {member for panel in panels() for member in panel.members}
+    counted = {member for panel in models.panels() for member in panel.members}
     rows: list[dict[str, Any]] = [
         {
             "name": detector.name,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 
 from veriscope import models
 from veriscope.container.jpeg import history
+from veriscope.errors import ModelError
 from veriscope.evidence import Evidence, Question
 from veriscope.picture import Picture
 from veriscope.weighing import Panel, strength
@@ -17,14 +16,17 @@ Table = tuple[tuple[int, float], ...]  # (size in pixels or JPEG quality, reliab
 BARELY = 0.95  # a reliability above it needs no reason
 
 
-@lru_cache(maxsize=8)
 def calibration(model: str) -> Panel:
     """What one detector's scores mean alone, measured on sources kept out of training.
 
     Raises:
-        ModelError: it is missing or damaged.
+        ModelError: there is none for the installed version.
     """
-    return Panel.load(models.WEIGHTS / f"{model}.panel.json")
+    member = f"{model}@{models.model(model).version}"
+    for panel in models.panels():
+        if panel.members.keys() == {member}:
+            return panel
+    raise ModelError(f"model {model}: no calibration of {member} is installed; reinstall veriscope")
 
 
 def reliability(short_side: int, quality: int | None, sizes: Table, qualities: Table) -> tuple[float, str]:

@@ -286,13 +286,13 @@ def _sentence(
     if state == "yes":
         caught = panel.caught[str(fpr)]
         return (
-            f"The pixels give {strength(log10_lr)} support {yes}. Real pictures score this high at most {fpr:.0%} of the "
-            f"time; {caught:.0%} of the generated test pictures do.{limits}"
+            f"The pixels give {strength(log10_lr)} support {yes}. Of the pictures kept aside to measure, at most "
+            f"{fpr:.0%} of the real ones score this high, and {caught:.0%} of the generated ones.{limits}"
         )
     if state == "no":
         return (
-            f"The pixels give {strength(log10_lr)} support {no}. At most {MISS_RATE:.0%} of the generated test pictures "
-            f"score this low.{limits}"
+            f"The pixels give {strength(log10_lr)} support {no}. Of the generated pictures kept aside to "
+            f"measure, at most {MISS_RATE:.0%} score this low.{limits}"
         )
     if weakest.reliability < LEAST_RELIABILITY:
         return f"Cannot tell: {weakest.reason}."

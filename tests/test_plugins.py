@@ -37,6 +37,7 @@ def installed(monkeypatch):
         found = [EntryPoint(name, value, plugins.GROUP) for name, value in entries.items()]
         monkeypatch.setattr(plugins, "entry_points", lambda group: found)
         monkeypatch.setattr(plugins, "BUNDLED", ())
+        monkeypatch.setattr(plugins, "ON_REQUEST", ())
         plugins.detectors.cache_clear()
         return plugins.detectors()
 

@@ -51,7 +51,7 @@ def examine(
     Args:
         source: a path, the bytes of a file, a binary stream, or an opened picture.
         name: what to call it in the report; the path's name by default.
-        detectors: the names of those to ask; all by default.
+        detectors: the names of those to ask; by default all but those that wait for a request.
         declared_only: read only what the file declares; the pixels are not asked.
         limits: how large a file and how many pixels may be opened.
         time_limit: seconds that each detector may take.
@@ -62,7 +62,7 @@ def examine(
         PluginError: a named detector does not exist.
     """
     started = time.perf_counter()
-    asked = () if declared_only else plugins.detectors() if detectors is None else plugins.named(list(detectors))
+    asked = () if declared_only else plugins.asked() if detectors is None else plugins.named(list(detectors))
     picture = source if isinstance(source, Picture) else open_picture(source, name=name, limits=limits)
     declared = declarations(picture)
     answers = hear(picture, asked, time_limit=time_limit)
@@ -96,9 +96,9 @@ def examine(
 def hear(
     picture: Picture, detectors: Sequence[Detector] | None = None, *, time_limit: float = TIME_LIMIT
 ) -> list[tuple[Evidence, float]]:
-    """What each detector that applies says of a picture, and the seconds it took; all detectors by default."""
+    """What each detector that applies says of a picture, and the seconds it took; by default ``plugins.asked()``."""
     answers = []
-    for detector in plugins.detectors() if detectors is None else detectors:
+    for detector in plugins.asked() if detectors is None else detectors:
         began = time.perf_counter()
         evidence = _ask(detector, picture, time_limit)
         if evidence is not None:

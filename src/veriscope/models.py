@@ -84,9 +84,22 @@ def _folder(file: str) -> Path:
 
 @lru_cache(maxsize=1)
 def registry() -> dict[str, Model]:
-    """All models by name, as ``models.toml`` lists them."""
-    table = tomllib.loads((WEIGHTS / "models.toml").read_text(encoding="utf-8"))
-    return {name: Model(name=name, **fields) for name, fields in table.items()}
+    """All models by name, as ``models.toml`` lists them, and those that the user trained.
+
+    A training writes ``NAME.model.toml`` beside its weights; in the folder of ``cache()`` it takes the place of the bundled
+    model of its name.
+
+    Raises:
+        ModelError: an entry cannot be read.
+    """
+    found = {}
+    for path in [WEIGHTS / "models.toml", *sorted(cache().glob("*.model.toml"))]:
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            found.update({name: Model(name=name, **fields) for name, fields in table.items()})
+        except (OSError, TypeError, ValueError) as error:
+            raise ModelError(f"{path}: not an entry of the model registry ({error})") from error
+    return found
 
 
 def model(name: str) -> Model:
@@ -104,12 +117,13 @@ def model(name: str) -> Model:
 
 @lru_cache(maxsize=1)
 def panels() -> tuple[Panel, ...]:
-    """The bundled calibrations.
+    """The bundled calibrations, and those that the user's trainings wrote into the folder of ``cache()``.
 
     Raises:
         ModelError: one of them is damaged.
     """
-    return tuple(Panel.load(path) for path in sorted(WEIGHTS.glob("*.panel.json")))
+    paths = {path.name: path for folder in (WEIGHTS, cache()) for path in sorted(folder.glob("*.panel.json"))}
+    return tuple(Panel.load(path) for path in paths.values())
 
 
 @lru_cache(maxsize=1)

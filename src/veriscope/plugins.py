@@ -21,6 +21,9 @@ BUNDLED = (
     "veriscope.synthetic.depths:Depths",
     "veriscope.tampering.double_quantisation:DoubleQuantisation",
 )
+ON_REQUEST: tuple[str, ...] = (  # the field's methods, for comparison: asked only by name
+    "veriscope.synthetic.npr:NPR",
+)
 
 
 @runtime_checkable
@@ -67,6 +70,14 @@ def _load(name: str, load: Callable[[], object]) -> Detector:
     return detector
 
 
+def asked() -> tuple[Detector, ...]:
+    """The detectors that an examination asks unless told otherwise: all but those that wait for a request."""
+    waiting = {where.rpartition(":")[2] for where in ON_REQUEST}
+    return tuple(
+        detector for detector in detectors() if type(detector).__name__ not in waiting and detector.name not in waiting
+    )
+
+
 def _bundled(where: str) -> Callable[[], object]:
     module, _, attribute = where.partition(":")
     return lambda: getattr(import_module(module), attribute)
@@ -75,7 +86,7 @@ def _bundled(where: str) -> Callable[[], object]:
 @lru_cache(maxsize=1)
 def detectors() -> tuple[Detector, ...]:
     """All detectors, this package's first, then those of others in order of name; names are unique."""
-    found = [_load(where.rpartition(":")[2], _bundled(where)) for where in BUNDLED]
+    found = [_load(where.rpartition(":")[2], _bundled(where)) for where in (*BUNDLED, *ON_REQUEST)]
     entries: list[EntryPoint] = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
     for entry in entries:
         detector = _load(entry.name, entry.load)

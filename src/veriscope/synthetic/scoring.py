@@ -50,21 +50,34 @@ def _read(table: Table, value: int) -> float:
     return float(np.interp(value, list(places), list(values)))
 
 
-def state(
-    model: str, features: NDArray[np.float32], picture: Picture, *, sizes: Table, qualities: Table, traces: str
-) -> Evidence:
-    """The evidence of one linear detector.
+def run(model: str, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What a model gives for inputs ``float32 (N, ...)``, scores ``(N,)``.
+
+    Raises:
+        ModelError: the model is missing or damaged.
+    """
+    session = models.open_session(model)
+    return np.asarray(session.run(None, {session.get_inputs()[0].name: features})[0], np.float64).reshape(-1)
+
+
+def mean_score(model: str, squares: NDArray[np.uint8]) -> float:
+    """The mean of a model's scores of squares ``uint8 (N, H, W, 3)``, which it takes as ``(N, 3, H, W)`` in [0, 1]."""
+    pixels = np.ascontiguousarray(squares.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
+    return float(run(model, pixels).mean())
+
+
+def state(model: str, score: float, picture: Picture, *, sizes: Table, qualities: Table, traces: str) -> Evidence:
+    """The evidence of one learned detector.
 
     Args:
         model: its name in the registry, which is also the detector's.
-        features: ``float32 (D,)``.
+        score: the raw score.
         picture: what was examined; its size and JPEG past set the reliability.
         sizes, qualities: the detector's tables of reliability.
         traces: what it looks at, as the subject of a sentence in the plural ("Texture and lighting").
     Raises:
-        ModelError: the model or its calibration is missing or damaged.
+        ModelError: the calibration is missing.
     """
-    score = float(models.open_session(model).run(None, {"features": features[None]})[0][0])
     past = history(picture)
     known = [quality for quality in (past.current_quality, past.previous_quality) if quality is not None]
     short_side = min(picture.width, picture.height)

@@ -1,7 +1,8 @@
-"""The square of a picture that the backbone looks at, the same in training and in use.
+"""The squares of a picture that detectors look at, the same in training and in use.
 
-The picture's middle at 224 px: composition, lighting and texture at large. Traces at the pixel level are averaged away, and
-with them most of what saving and resizing change, so the verdict stays when the picture is shared.
+*Whole* is the picture's middle at 224 px: composition, lighting and texture at large. Traces at the pixel level are averaged
+away, and with them most of what saving and resizing change, so the verdict stays when the picture is shared. *Details* are
+parts at native resolution, where traces at the pixel level are, as long as the picture was not made smaller.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 224  # pixels
+DETAIL = 256  # pixels
+MOST_DETAILS = 3
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)  # CLIP's own normalisation
 SPREAD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 
@@ -28,6 +31,39 @@ def normalised(squares: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """Squares ``uint8 (224, 224, 3)`` as the backbone's input, ``float32 (N, 3, 224, 224)``."""
     stacked = (np.stack(squares).astype(np.float32) / 255 - MEAN) / SPREAD
     return np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))
+
+
+def details(rgb: NDArray[np.uint8], most: int = MOST_DETAILS) -> NDArray[np.uint8]:
+    """Up to ``most`` parts of ``uint8 (H, W, 3)`` RGB at native resolution, ``uint8 (N, 256, 256, 3)``.
+
+    They lie evenly along the longer side of the picture's middle, and do not overlap unless the picture is small. A picture
+    under 256 px a side is mirrored at its edges.
+    """
+    rgb = _at_least(rgb, DETAIL)
+    height, width = rgb.shape[:2]
+    count = int(np.clip(max(height, width) // DETAIL, 1, most))
+    places = np.linspace(0, 1, count + 2)[1:-1]
+    across, along = min(height, width) - DETAIL, max(height, width) - DETAIL
+    squares = []
+    for place in places:
+        here, there = across // 2, round(place * along)
+        top, left = (there, here) if height > width else (here, there)
+        squares.append(rgb[top : top + DETAIL, left : left + DETAIL])
+    return np.stack(squares)
+
+
+def random_detail(rgb: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
+    """One part of ``uint8 (H, W, 3)`` RGB at native resolution from anywhere, ``uint8 (256, 256, 3)``, for training."""
+    rgb = _at_least(rgb, DETAIL)
+    top, left = (int(generator.integers(0, size - DETAIL + 1)) for size in rgb.shape[:2])
+    return rgb[top : top + DETAIL, left : left + DETAIL]
+
+
+def _at_least(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    short = [max(0, side - size) for size in rgb.shape[:2]]
+    if not any(short):
+        return rgb
+    return np.pad(rgb, [*((size // 2, size - size // 2) for size in short), (0, 0)], mode="symmetric")
 
 
 def _middle(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

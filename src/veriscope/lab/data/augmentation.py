@@ -48,17 +48,23 @@ def resized(rgb: NDArray[np.uint8], scale: float, interpolation: int = cv2.INTER
     return np.asarray(cv2.resize(rgb, size, interpolation=interpolation), np.uint8)
 
 
-def random_history(rgb: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
-    """A random crop, a random resize and a random save of ``uint8 (H, W, 3)`` RGB; each may be left out."""
+def random_crop(rgb: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
+    """A part of ``uint8 (H, W, 3)`` RGB, 40 to 100 % of its area."""
     height, width = rgb.shape[:2]
-    if generator.random() < CROP_SHARE:
-        share = np.sqrt(generator.uniform(0.4, 1.0))
-        tall, wide = max(min(SHORTEST, height), int(height * share)), max(min(SHORTEST, width), int(width * share))
-        top, left = generator.integers(0, height - tall + 1), generator.integers(0, width - wide + 1)
-        rgb = rgb[top : top + tall, left : left + wide]
-    if generator.random() < RESIZE_SHARE:
-        least = min(1.0, max(0.35, SHORTEST / min(rgb.shape[:2])))
-        rgb = resized(rgb, generator.uniform(least, 1.0), int(generator.choice(INTERPOLATIONS)))
+    share = np.sqrt(generator.uniform(0.4, 1.0))
+    tall, wide = max(min(SHORTEST, height), int(height * share)), max(min(SHORTEST, width), int(width * share))
+    top, left = generator.integers(0, height - tall + 1), generator.integers(0, width - wide + 1)
+    return rgb[top : top + tall, left : left + wide]
+
+
+def random_resize(rgb: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
+    """``uint8 (H, W, 3)`` RGB at 35 to 100 % of its size, by a random filter."""
+    least = min(1.0, max(0.35, SHORTEST / min(rgb.shape[:2])))
+    return resized(rgb, generator.uniform(least, 1.0), int(generator.choice(INTERPOLATIONS)))
+
+
+def random_save(rgb: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
+    """``uint8 (H, W, 3)`` RGB saved once, as JPEG, as WebP or without loss."""
     draw = generator.random()
     quality = int(generator.integers(QUALITY[0], QUALITY[1] + 1))
     if draw < JPEG_SHARE:
@@ -66,3 +72,12 @@ def random_history(rgb: NDArray[np.uint8], generator: np.random.Generator) -> ND
     if draw < JPEG_SHARE + WEBP_SHARE:
         return webp(rgb, quality)
     return rgb
+
+
+def random_history(rgb: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
+    """A random crop, a random resize and a random save of ``uint8 (H, W, 3)`` RGB; each may be left out."""
+    if generator.random() < CROP_SHARE:
+        rgb = random_crop(rgb, generator)
+    if generator.random() < RESIZE_SHARE:
+        rgb = random_resize(rgb, generator)
+    return random_save(rgb, generator)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,22 @@ def read_manifest(path: Path, splits: Iterable[str] | None = None) -> list[Row]:
     return rows
 
 
+def read_manifests(paths: Sequence[Path], splits: Iterable[str] | None = None) -> list[Row]:
+    """The rows of several manifests, one after the other.
+
+    Raises:
+        VeriscopeError: as ``read_manifest``, or two rows have one source and one file name.
+    """
+    rows = [row for path in paths for row in read_manifest(path, splits)]
+    seen: dict[str, Path] = {}
+    for row in rows:
+        if seen.setdefault(row.key, row.path) != row.path:
+            raise VeriscopeError(
+                f"source {row.source} has two pictures called {row.path.name}: {seen[row.key]}, {row.path}"
+            )
+    return rows
+
+
 def load_pixels(row: Row) -> NDArray[np.uint8]:
     """The picture of a row as ``uint8 (H, W, 3)`` RGB, without the strip in which its generator signs.
 
@@ -104,9 +121,22 @@ def without_signature(rgb: NDArray[np.uint8], row: Row) -> NDArray[np.uint8]:
     return rgb[: max(16, round(rgb.shape[0] * (1 - strip)))] if strip else rgb
 
 
-def fold_of(source: str, folds: int) -> int:
-    """The fold of a whole source, so that no source straddles two; the same everywhere and always."""
-    return zlib.crc32(source.encode()) % folds
+def deal(rows: Sequence[Row], folds: int) -> NDArray[np.int64]:
+    """The fold of each row; a whole source lies in one fold, and each class is spread as evenly as its sources allow.
+
+    The sources of a class are dealt in an order that depends on their names alone, each to the fold that has fewest pictures.
+    """
+    pictures: dict[str, Counter[str]] = {}
+    for row in rows:
+        pictures.setdefault(row.source, Counter())[row.label] += 1
+    fold: dict[str, int] = {}
+    held = {label: [0] * folds for label in LABELS}
+    for source in sorted(pictures, key=lambda name: (-len(pictures[name]), zlib.crc32(name.encode()), name)):
+        label = max(pictures[source], key=lambda name: (pictures[source][name], name))
+        fold[source] = min(range(folds), key=lambda number: (held[label][number], number))
+        for name, count in pictures[source].items():
+            held[name][fold[source]] += count
+    return np.array([fold[row.source] for row in rows], np.int64)
 
 
 def balanced_weights(rows: Sequence[Row]) -> NDArray[np.float64]:

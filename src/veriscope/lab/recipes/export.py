@@ -7,6 +7,7 @@ that keep weights in few bits took twice the time on an ordinary CPU.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,39 @@ def export_backbone(tower: Tower, path: Path) -> None:
     _store_in_8_bits(model)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
+
+
+def export_network(
+    network: nn.Module, example: tuple[Tensor, ...], path: Path, inputs: tuple[str, ...] = ("pixels",)
+) -> None:
+    """Write a trained network as ``inputs (N, ...)`` to ``score (N,)``; large matrices are stored in 8 bits.
+
+    Args:
+        network: in evaluation mode it gives one score a row.
+        example: inputs of the shape it will see; the first dimension may vary afterwards.
+        path: the ONNX file, whole or not there.
+        inputs: their names.
+    """
+    import onnx
+
+    full = path.with_suffix(".full.onnx")
+    torch.onnx.export(
+        network.eval(),
+        example,
+        str(full),
+        input_names=list(inputs),
+        output_names=["score"],
+        dynamic_axes={name: {0: "n"} for name in (*inputs, "score")},
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    model = onnx.load(str(full))
+    full.unlink()
+    _store_in_8_bits(model)
+    onnx.checker.check_model(model)
+    partial = path.with_suffix(".partial.onnx")
+    onnx.save(model, str(partial))
+    os.replace(partial, path)
 
 
 def _store_in_8_bits(model: Any) -> None:

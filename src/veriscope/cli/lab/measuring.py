@@ -1,4 +1,4 @@
-"""``veriscope lab``: train and measure the detectors (needs the lab extra)."""
+"""``veriscope lab evaluate``."""
 
 from __future__ import annotations
 
@@ -8,30 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from veriscope.cli.lab import extra
 from veriscope.errors import VeriscopeError
 
 
-def add_to(commands: Any) -> None:
-    """Add the command group to the parser's sub-commands."""
-    lab = commands.add_parser("lab", help="train and measure the detectors (needs the lab extra)")
-    actions = lab.add_subparsers(dest="action", required=True, metavar="ACTION")
-    training = actions.add_parser("train", help="train a bundled detector; run again to resume")
-    training.add_argument("name", choices=["depths"])
-    training.add_argument("--data", type=Path, nargs="+", required=True, metavar="CSV", help="manifests")
-    training.add_argument(
-        "--work", type=Path, required=True, metavar="DIR", help="features, kept so that a second run resumes"
-    )
-    training.add_argument("--out", type=Path, required=True, metavar="DIR", help="the finished model")
-    training.add_argument(
-        "--histories", type=int, default=None, metavar="N", help="random histories of each picture (1)"
-    )
-    training.add_argument("--version", default=None, help="the version of the new weights (1)")
-    training.add_argument("--folds", type=int, default=None)
-    training.add_argument("--seed", type=int, default=None)
-    training.set_defaults(run=train)
-    exporting = actions.add_parser("export-backbone", help="write the bundled backbone's ONNX file again")
-    exporting.add_argument("--out", type=Path, required=True, metavar="DIR")
-    exporting.set_defaults(run=export)
+def add_to(actions: Any) -> None:
+    """Add the actions to the parser of ``veriscope lab``."""
     evaluating = actions.add_parser("evaluate", help="measure the installed detectors on the files of a manifest")
     evaluating.add_argument("--data", type=Path, required=True, metavar="CSV", help="a manifest")
     evaluating.add_argument("--split", default="test", help="the split to measure (test)")
@@ -44,42 +26,11 @@ def add_to(commands: Any) -> None:
     evaluating.set_defaults(run=evaluate)
 
 
-def export(options: argparse.Namespace) -> int:
-    """Write the bundled backbone again, from the whole tower, which ``models.pull`` fetches by hash."""
-    from veriscope import models
-
-    try:
-        from veriscope.lab.networks.clip_vit import load_from_quantised
-        from veriscope.lab.recipes.export import BLOCKS, export_backbone
-    except ImportError as error:
-        raise VeriscopeError(f"the laboratory needs its extra: pip install 'veriscope[lab]' ({error})") from error
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / "clip_vit_b16_eight_blocks.onnx"
-    export_backbone(load_from_quantised(models.pull("clip-vit-b16-tower"), BLOCKS), path)
-    print(f"written: {path}")
-    return 0
-
-
-def train(options: argparse.Namespace) -> int:
-    """Train a detector and print its held-out figures."""
-    try:
-        from veriscope.lab.recipes import depths
-    except ImportError as error:
-        raise VeriscopeError(f"the laboratory needs its extra: pip install 'veriscope[lab]' ({error})") from error
-    chosen = {key: getattr(options, key) for key in ("histories", "version", "folds", "seed")}
-    settings = depths.Settings(**{key: value for key, value in chosen.items() if value is not None})
-    figures = depths.train(options.data, options.work, options.out, settings, say=lambda line: print(line, flush=True))
-    print(json.dumps(figures["sources_kept_aside"], indent=1))
-    return 0
-
-
 def evaluate(options: argparse.Namespace) -> int:
     """Measure and print a table."""
-    try:
+    with extra():
         from veriscope.lab.benchmark import evaluate as benchmark
         from veriscope.lab.data.manifest import read_manifest
-    except ImportError as error:
-        raise VeriscopeError(f"the laboratory needs its extra: pip install 'veriscope[lab]' ({error})") from error
     rows = read_manifest(options.data)
     measured = [row for row in rows if row.split == options.split]
     if not measured:

@@ -1,0 +1,259 @@
+"""Train a network on squares of pictures with Lightning: the part that all network recipes share.
+
+A recipe gives the network and says which square it looks at. The rest is here: balanced drawing, resume, early stop on sources
+kept aside, a progress bar, TensorBoard, a limit in minutes, export to ONNX, calibration. A GPU is used when there is one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import warnings
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
+from torchmetrics.classification import BinaryAUROC
+
+from veriscope.lab.data.manifest import Row, balanced_weights, deal
+from veriscope.lab.data.samples import Samples, Shards, prepare
+from veriscope.lab.recipes.export import export_network
+from veriscope.lab.recipes.recipe import Say, Settings, checked, finish
+
+STOPPING, CALIBRATING = 0, 1  # folds
+MOST_STOPPING = 900  # samples that decide whether to stop
+Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+
+def cross_entropy(network: nn.Module, pixels: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross entropy of the network's scores ``(N,)`` for ``pixels (N, 3, H, W)`` in [0, 1] and ``labels (N,)``."""
+    return F.binary_cross_entropy_with_logits(network(pixels), labels)
+
+
+@dataclass(frozen=True)
+class NetworkRecipe:
+    """A detector that is a network on squares of a picture.
+
+    Attributes:
+        name, about, papers: as in ``Recipe``.
+        network: makes the untrained network, ``pixels float32 (N, 3, H, W) in [0, 1]`` to ``scores (N,)``.
+        view: which square it looks at: "detail" (native resolution) or "whole".
+        side: pixels of the random part of the square that is used in training; the whole square is used afterwards.
+        loss: what is minimised; called as ``loss(network, pixels, labels)``.
+        augment: optionally changes a training square ``uint8 (H, W, 3)`` further.
+    """
+
+    name: str
+    about: str
+    papers: tuple[str, ...]
+    network: Callable[[], nn.Module]
+    view: str = "detail"
+    side: int = 192
+    loss: Loss = cross_entropy
+    augment: Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]] | None = field(default=None)
+
+    def train(self, rows: Sequence[Row], work: Path, out: Path, settings: Settings, say: Say) -> dict[str, Any]:
+        """Train on all folds but two; stop on the one, calibrate on the other; export."""
+        checked(rows, settings.folds)
+        samples, _ = prepare(rows, work / "samples", seed=settings.seed, say=say)
+        folds = deal(samples.rows, settings.folds)
+        fitted = ~np.isin(folds, (STOPPING, CALIBRATING))
+        network = fit(self, samples, fitted, folds == STOPPING, work / self.name, settings, say)
+        out.mkdir(parents=True, exist_ok=True)
+        export_network(network, (torch.rand(2, 3, *_shape(samples, self)),), out / f"{self.name}.onnx")
+        aside = samples.chosen(folds == CALIBRATING)
+        scores = scored(network, getattr(aside, self.view), settings)
+        return finish(
+            self,
+            aside.rows,
+            scores,
+            out,
+            settings,
+            data=f"{len(aside)} samples of sources that neither trained the network nor stopped its training, "
+            "each after a random history",
+            trained_on=[row for row, used in zip(samples.rows, fitted, strict=True) if used],
+        )
+
+    def refit(
+        self, samples: Samples, fitted: NDArray[np.bool_], work: Path, settings: Settings, say: Say
+    ) -> NDArray[np.float64]:
+        """Scores of all samples by a network trained on those under ``fitted``, a sixth of which stop the training."""
+        groups = np.array([zlib.crc32(f"{row.source}/{row.group}".encode()) % 6 for row in samples.rows])
+        stopping = fitted & (groups == 0)
+        key = hashlib.sha256(np.packbits(fitted).tobytes()).hexdigest()[:10]
+        network = fit(self, samples, fitted & ~stopping, stopping, work / f"{self.name}-{key}", settings, say)
+        return scored(network, getattr(samples, self.view), settings)
+
+
+def _shape(samples: Samples, recipe: NetworkRecipe) -> tuple[int, int]:
+    height, width = getattr(samples, recipe.view)[0].shape[:2]
+    return height, width
+
+
+def fit(
+    recipe: NetworkRecipe,
+    samples: Samples,
+    fitted: NDArray[np.bool_],
+    stopping: NDArray[np.bool_],
+    work: Path,
+    settings: Settings,
+    say: Say,
+) -> nn.Module:
+    """The network trained on the samples under ``fitted``, as it was when it was best on those under ``stopping``.
+
+    An interrupted call resumes from the last complete checkpoint in ``work``; a finished one only loads.
+    """
+    _quiet()
+    work.mkdir(parents=True, exist_ok=True)
+    lightning.seed_everything(settings.seed, workers=True, verbose=False)
+    trained = _Training(recipe, settings)
+    done = work / "done.json"
+    wanted = {"settings": asdict(settings), "samples": int(fitted.sum())}
+    if not (done.exists() and json.loads(done.read_text(encoding="utf-8"))["of"] == wanted):
+        train, stop = samples.chosen(fitted), samples.chosen(_few(stopping, settings.seed))
+        sampler = WeightedRandomSampler(
+            balanced_weights(train.rows).tolist(),
+            settings.draws,
+            generator=torch.Generator().manual_seed(settings.seed),
+        )
+        best = ModelCheckpoint(work, "best", monitor="aside_auc", mode="max", enable_version_counter=False)
+        last = ModelCheckpoint(work, "last-{epoch}", monitor="epoch", mode="max", save_top_k=2)
+        trainer = lightning.Trainer(
+            max_epochs=settings.epochs,
+            max_time=timedelta(minutes=settings.minutes),
+            accelerator="auto" if settings.device == "auto" else settings.device,
+            devices=1,
+            callbacks=[
+                best,
+                last,
+                EarlyStopping("aside_auc", mode="max", patience=settings.patience),
+                TQDMProgressBar(refresh_rate=20),
+            ],
+            logger=TensorBoardLogger(str(work), name="log", version=""),
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+        )
+        trainer.fit(
+            trained,
+            DataLoader(_Squares(train, recipe, settings.seed, training=True), settings.batch, sampler=sampler),
+            DataLoader(_Squares(stop, recipe, settings.seed, training=False), settings.batch),
+            ckpt_path=_resumable(work, say),
+            weights_only=False,
+        )
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        if not Path(best.best_model_path).is_file():  # the limit in minutes ended the first epoch
+            trainer.save_checkpoint(work / "best.ckpt")
+        score = best.best_model_score
+        done.write_text(
+            json.dumps(
+                {"of": wanted, "aside_auc": None if score is None else float(score), "epochs": trainer.current_epoch}
+            ),
+            encoding="utf-8",
+        )
+        say(f"{recipe.name}: {trainer.current_epoch} epochs, AUC on the sources that stop the training: {score}")
+    state = torch.load(work / "best.ckpt", map_location="cpu", weights_only=False)["state_dict"]
+    trained.load_state_dict(state)
+    return trained.network.eval()
+
+
+def _resumable(work: Path, say: Say) -> Path | None:
+    """The newest checkpoint that can be read; a file that an interruption or a full disk left incomplete is passed over."""
+    for path in sorted(work.glob("last-*.ckpt"), key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            torch.load(path, map_location="cpu", weights_only=False)
+        except Exception as error:
+            say(f"{path.name} is not complete and is passed over: {error}")
+            continue
+        say(f"resuming from {path.name}")
+        return path
+    return None
+
+
+def _few(mask: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
+    places = np.flatnonzero(mask)
+    if len(places) <= MOST_STOPPING:
+        return places
+    return np.sort(np.random.default_rng(seed).choice(places, MOST_STOPPING, replace=False))
+
+
+@torch.inference_mode()
+def scored(network: nn.Module, squares: Shards, settings: Settings) -> NDArray[np.float64]:
+    """The network's scores ``(N,)`` of squares ``uint8 (H, W, 3)``."""
+    device = "cuda" if settings.device in ("auto", "cuda", "gpu") and torch.cuda.is_available() else "cpu"
+    network = network.to(device).eval()
+    found = []
+    for at in range(0, len(squares), settings.batch):
+        batch = np.stack([squares[index] for index in range(at, min(at + settings.batch, len(squares)))])
+        pixels = torch.from_numpy(batch).permute(0, 3, 1, 2).to(device).float() / 255
+        found.append(network(pixels).float().cpu().numpy())
+    network.to("cpu")
+    return np.concatenate(found).astype(np.float64)
+
+
+class _Squares(Dataset[tuple[Tensor, Tensor]]):
+    def __init__(self, samples: Samples, recipe: NetworkRecipe, seed: int, *, training: bool) -> None:
+        self.squares: Shards = getattr(samples, recipe.view)
+        self.labels = torch.from_numpy(samples.labels)
+        self.recipe = recipe
+        self.training = training
+        self.generator = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return len(self.squares)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        square = self.squares[index]
+        if self.training:
+            side = min(self.recipe.side, len(square))
+            top, left = self.generator.integers(0, len(square) - side + 1, 2)
+            square = square[top : top + side, left : left + side]
+            if self.generator.random() < 0.5:
+                square = square[:, ::-1]
+            if self.recipe.augment is not None:
+                square = self.recipe.augment(np.ascontiguousarray(square), self.generator)
+        pixels = torch.from_numpy(np.ascontiguousarray(square.transpose(2, 0, 1))).float() / 255
+        return pixels, self.labels[index]
+
+
+class _Training(lightning.LightningModule):
+    def __init__(self, recipe: NetworkRecipe, settings: Settings) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.settings = settings
+        self.network = recipe.network()
+        self.aside = BinaryAUROC()
+
+    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        loss = self.recipe.loss(self.network, *batch)
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        pixels, labels = batch
+        self.aside.update(self.network(pixels), labels.int())
+        self.log("aside_auc", self.aside, on_epoch=True, prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        wanted = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.AdamW(wanted, self.settings.rate, weight_decay=0.02)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.settings.epochs, self.settings.rate / 20)
+        return [optimiser], [schedule]
+
+
+def _quiet() -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")

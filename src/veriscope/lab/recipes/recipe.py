@@ -1,0 +1,222 @@
+"""What all recipes share: their settings, the list of them, and how a training ends.
+
+A recipe turns manifests into a detector that ``veriscope examine --with NAME`` can ask: weights as ONNX, a calibration measured
+on sources that the weights never saw, figures, a model card and an entry for the registry of models. Folds are whole sources.
+Fold 0 stops a network's training, fold 1 calibrates it; heads on frozen readings are fitted once a fold and calibrate on all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veriscope.errors import VeriscopeError
+from veriscope.evidence import Question
+from veriscope.lab.benchmark.metrics import auc, mean_source_pair_auc, tpr_at_fpr
+from veriscope.lab.data.manifest import LABELS, Row, balanced_weights, deal
+from veriscope.lab.data.samples import Samples
+from veriscope.weighing import fit_panel
+
+RECIPES = {  # name of the detector: where its recipe is
+    "depths": "veriscope.lab.recipes.depths:RECIPE",
+    "npr": "veriscope.lab.recipes.npr:RECIPE",
+}
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one training is made of. A recipe ignores what it has no use for."""
+
+    version: str = "1"
+    seed: int = 0
+    folds: int = 6
+    minutes: float = 20.0  # the most a network trains; heads need less
+    epochs: int = 40  # the most; an epoch of a network is ``draws`` samples
+    draws: int = 6000  # samples an epoch, drawn so that classes weigh alike and sources by the root of their size
+    batch: int = 32
+    rate: float = 1e-3  # the optimiser's learning rate
+    patience: int = 4  # epochs without a better score on sources kept aside before training stops
+    device: str = "auto"  # a GPU when there is one
+
+
+@runtime_checkable
+class Recipe(Protocol):
+    """How one detector is trained."""
+
+    @property
+    def name(self) -> str:
+        """Of the detector."""
+        ...
+
+    @property
+    def about(self) -> str:
+        """One sentence."""
+        ...
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        """Authors, year and short title of each."""
+        ...
+
+    def train(self, rows: Sequence[Row], work: Path, out: Path, settings: Settings, say: Say) -> dict[str, Any]:
+        """Train, calibrate and export; the files that ``finish`` names are in ``out``. Returns the figures.
+
+        Run again over the same ``work`` it resumes.
+        """
+        ...
+
+    def refit(
+        self, samples: Samples, fitted: NDArray[np.bool_], work: Path, settings: Settings, say: Say
+    ) -> NDArray[np.float64]:
+        """Scores ``(N,)`` of all samples by a model fitted on those under ``fitted``, for the protocols of the benchmark."""
+        ...
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of a detector.
+
+    Raises:
+        VeriscopeError: there is none of that name.
+    """
+    if name not in RECIPES:
+        raise VeriscopeError(f"no recipe is called {name!r}; there are: {', '.join(sorted(RECIPES))}")
+    module, _, attribute = RECIPES[name].partition(":")
+    found = getattr(import_module(module), attribute)
+    assert isinstance(found, Recipe)
+    return found
+
+
+def checked(rows: Sequence[Row], folds: int) -> NDArray[np.int64]:
+    """The fold of each row.
+
+    Raises:
+        VeriscopeError: a class has too few sources to be in every fold.
+    """
+    for label in LABELS:
+        sources = sorted({row.source for row in rows if row.label == label})
+        if len(sources) < folds:
+            raise VeriscopeError(
+                f"{folds} folds of whole sources need as many {label} sources, and there are {len(sources)} "
+                f"({', '.join(sources) or 'none'}): add some, or ask for fewer folds"
+            )
+    return deal(rows, folds)
+
+
+def finish(
+    made: Recipe,
+    rows: Sequence[Row],
+    scores: NDArray[np.float64],
+    out: Path,
+    settings: Settings,
+    *,
+    data: str,
+    trained_on: Sequence[Row],
+    extra: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Calibrate, and write the panel, the figures, the model card and the registry's entry beside ``NAME.onnx``.
+
+    Args:
+        made: the recipe.
+        rows: (N,) the pictures of sources kept aside.
+        scores: (N,) their scores.
+        out: folder that holds the exported network, if the detector has one.
+        settings: what it was trained with.
+        data: how the scores came about, in words, for the calibration and the card.
+        trained_on: the rows that the weights were fitted on; empty for a method that learns nothing.
+        extra: more figures to keep.
+    """
+    labels = np.array([row.generated for row in rows], np.float32)
+    sources = np.array([row.source for row in rows])
+    figures: dict[str, Any] = {
+        "settings": asdict(settings),
+        "pictures": {
+            label: len({row.key for row in trained_on if row.label == label}) for label in ("real", "generated")
+        },
+        "sources": {
+            label: sorted({row.source for row in trained_on if row.label == label}) for label in ("real", "generated")
+        },
+        "sources_kept_aside": figures_of(labels, scores, sources),
+        **(extra or {}),
+    }
+    member = f"{made.name}@{settings.version}"
+    panel = fit_panel(
+        Question.GENERATED, {member: 1.0}, scores, labels, balanced_weights(rows), data=data, sources=sources
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    panel.save(out / f"{made.name}.panel.json")
+    (out / f"{made.name}.figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    (out / f"{made.name}.md").write_text(_card(made, figures, data), encoding="utf-8")
+    (out / f"{made.name}.model.toml").write_text(_entry(made, out, settings), encoding="utf-8")
+    return figures
+
+
+def figures_of(labels: NDArray[Any], scores: NDArray[np.float64], sources: NDArray[Any]) -> dict[str, float | int]:
+    """AUC, mean AUC over pairs of sources, and TPR at FPR 5, 1 and 0.1 % of held-out scores."""
+    return {
+        "samples": len(labels),
+        "sources": len(set(sources)),
+        "auc": round(auc(scores, labels), 4),
+        "mean_source_pair_auc": round(mean_source_pair_auc(scores, labels, sources), 4),
+        **{f"tpr_at_fpr_{rate}": round(tpr_at_fpr(scores, labels, rate), 4) for rate in (0.05, 0.01, 0.001)},
+    }
+
+
+def _card(made: Recipe, figures: dict[str, Any], data: str) -> str:
+    aside = figures["sources_kept_aside"]
+    lines = [
+        f"# Model card: {made.name}",
+        "",
+        made.about,
+        "",
+        "Papers: " + "; ".join(made.papers) + ".",
+        "",
+        "## Training",
+        "",
+        f"{figures['pictures']['real']} real and {figures['pictures']['generated']} generated pictures of "
+        f"{len(figures['sources']['real'])} and {len(figures['sources']['generated'])} sources, each after the histories of "
+        "`lab/data/samples.py`. Sources and settings are in "
+        f"`{made.name}.figures.json`. Trained by `veriscope lab train {made.name}`.",
+        "",
+        "## Figures on sources kept aside",
+        "",
+        f"{data}.",
+        "",
+        "| samples | sources | AUC | mean over source pairs | TPR at FPR 5 % | at 1 % | at 0.1 % |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        f"| {aside['samples']} | {aside['sources']} | {aside['auc']:.3f} | {aside['mean_source_pair_auc']:.3f} | "
+        f"{aside['tpr_at_fpr_0.05']:.3f} | {aside['tpr_at_fpr_0.01']:.3f} | {aside['tpr_at_fpr_0.001']:.3f} |",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _entry(made: Recipe, out: Path, settings: Settings) -> str:
+    files = [f"{made.name}.onnx", f"{made.name}.panel.json"]
+    hashes = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in files if (out / name).exists()}
+    listed = ", ".join(f'"{name}" = "{digest}"' for name, digest in hashes.items())
+    return (
+        f"[{made.name}]\n"
+        f'version = "{settings.version}"\n'
+        'licence = "Apache-2.0"\n'
+        f'source = "trained by this project: veriscope lab train {made.name}"\n'
+        f"about = {json.dumps(made.about)}\n"
+        f'used_by = ["{made.name}"]\n'
+        f"files = {{ {listed} }}\n"
+    )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as JSON so that the file is whole or not there."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, path)

@@ -11,11 +11,11 @@ from veriscope.errors import VeriscopeError
 
 def add_to(commands: Any) -> None:
     """Add the command group to the parser's sub-commands."""
-    from veriscope.cli.lab import measuring, training
+    from veriscope.cli.lab import data, measuring, training
 
     lab = commands.add_parser("lab", help="make data, train, measure and look into the detectors (needs the lab extra)")
     actions = lab.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for group in (training, measuring):
+    for group in (data, training, measuring):
         group.add_to(actions)
 
 

@@ -53,6 +53,7 @@ def add_to(actions: Any) -> None:
 def train(options: argparse.Namespace) -> int:
     """Train a detector and print its figures on sources kept aside."""
     with extra():
+        from veriscope.lab.data.checking import require_sound
         from veriscope.lab.data.manifest import read_manifests
         from veriscope.lab.recipes.recipe import Settings, recipe
 
@@ -61,6 +62,7 @@ def train(options: argparse.Namespace) -> int:
     settings = Settings(**{key: value for key, value in chosen.items() if value is not None})
     if settings.folds < 3 or settings.minutes <= 0 or min(settings.epochs, settings.draws, settings.batch) < 1:
         raise VeriscopeError("--folds must be at least 3; --minutes, --epochs, --draws and --batch must be positive")
+    require_sound(options.data, options.work, _say)
     rows = read_manifests(options.data, ("train", "val"))
     figures = made.train(rows, options.work, options.out, settings, _say)
     print(json.dumps(figures["sources_kept_aside"], indent=1))

@@ -151,8 +151,8 @@ def verify(name: str) -> None:
             raise ModelError(f"model {name}: {file} is damaged (SHA-256 {found[:12]}…, expected {expected[:12]}…)")
 
 
-@lru_cache(maxsize=8)
-def _session(name: str) -> Any:
+@lru_cache(maxsize=16)
+def _session(name: str, file: str) -> Any:
     entry = model(name)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
@@ -160,20 +160,24 @@ def _session(name: str) -> Any:
     # Weights stored in 8 bits are unfolded once, here.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     verify(name)
+    path = entry.path.with_name(file) if file else entry.path
     try:
-        return onnxruntime.InferenceSession(str(entry.path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ModelError(f"model {name}: ONNX Runtime could not open {entry.path.name}: {error}") from error
+        raise ModelError(f"model {name}: ONNX Runtime could not open {path.name}: {error}") from error
 
 
-def open_session(name: str) -> Any:
+def open_session(name: str, file: str = "") -> Any:
     """An ONNX Runtime session of a model, opened once for the process and safe to run from many threads.
 
+    Args:
+        name: of the model.
+        file: which of its files; the first by default.
     Raises:
         ModelError: the model is unknown, missing or damaged.
     """
     with _opening:
-        return _session(name)
+        return _session(name, file)
 
 
 def pull(name: str) -> Path:

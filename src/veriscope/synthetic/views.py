@@ -52,11 +52,11 @@ def details(rgb: NDArray[np.uint8], most: int = MOST_DETAILS) -> NDArray[np.uint
     return np.stack(squares)
 
 
-def random_detail(rgb: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
-    """One part of ``uint8 (H, W, 3)`` RGB at native resolution from anywhere, ``uint8 (256, 256, 3)``, for training."""
-    rgb = _at_least(rgb, DETAIL)
-    top, left = (int(generator.integers(0, size - DETAIL + 1)) for size in rgb.shape[:2])
-    return rgb[top : top + DETAIL, left : left + DETAIL]
+def random_detail(rgb: NDArray[np.uint8], generator: np.random.Generator, side: int = DETAIL) -> NDArray[np.uint8]:
+    """One part of ``uint8 (H, W, 3)`` RGB at native resolution from anywhere, ``uint8 (side, side, 3)``, for training."""
+    rgb = _at_least(rgb, side)
+    top, left = (int(generator.integers(0, size - side + 1)) for size in rgb.shape[:2])
+    return rgb[top : top + side, left : left + side]
 
 
 def _at_least(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

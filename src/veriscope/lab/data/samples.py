@@ -129,7 +129,7 @@ def prepare(
         VeriscopeError: the disk is full; complete shards stay good.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    held = _index(folder)
+    held = held_in(folder)
     todo = [row for row in rows if f"{row.key}#{seed}" not in held]
     skipped: list[str] = []
     started = time.monotonic()
@@ -150,7 +150,7 @@ def prepare(
             keep(folder, names, {"whole": np.stack(whole), "detail": np.stack(detail)})
         done = min(first + SHARD, len(todo))
         say(f"samples: {done} of {len(todo)}, {(time.monotonic() - started) / done:.2f} s a picture")
-    held = _index(folder)
+    held = held_in(folder)
     kept = [row for row in rows if f"{row.key}#{seed}" in held]
     stems = sorted({held[f"{row.key}#{seed}"][0] for row in kept})
     number = {stem: count for count, stem in enumerate(stems)}
@@ -206,7 +206,8 @@ def write_whole(path: Path, array: NDArray[Any]) -> None:
         raise VeriscopeError(f"{path}: cannot be written: {error.strerror}; what was complete is kept") from error
 
 
-def _index(folder: Path) -> dict[str, tuple[str, int]]:
+def held_in(folder: Path) -> dict[str, tuple[str, int]]:
+    """The pictures of a folder's complete shards: name to the shard's stem and the place in it."""
     found = {}
     for path in sorted(folder.glob("*.json")):
         for place, name in enumerate(json.loads(path.read_text(encoding="utf-8"))):

@@ -91,11 +91,22 @@ class NetworkRecipe:
         self, samples: Samples, fitted: NDArray[np.bool_], work: Path, settings: Settings, say: Say
     ) -> NDArray[np.float64]:
         """Scores of all samples by a network trained on those under ``fitted``, a sixth of which stop the training."""
-        groups = np.array([zlib.crc32(f"{row.source}/{row.group}".encode()) % 6 for row in samples.rows])
-        stopping = fitted & (groups == 0)
-        key = hashlib.sha256(np.packbits(fitted).tobytes()).hexdigest()[:10]
-        network = fit(self, samples, fitted & ~stopping, stopping, work / f"{self.name}-{key}", settings, say)
+        network = fit_most(self, samples, fitted, work / f"{self.name}-{key(fitted)}", settings, say)
         return scored(network, getattr(samples, self.view), settings)
+
+
+def key(mask: NDArray[np.bool_]) -> str:
+    """Ten hexadecimal digits of which samples a mask chooses."""
+    return hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()[:10]
+
+
+def fit_most(
+    recipe: NetworkRecipe, samples: Samples, fitted: NDArray[np.bool_], work: Path, settings: Settings, say: Say
+) -> nn.Module:
+    """As ``fit``, on the samples under ``fitted`` alone: a sixth of their groups stop the training."""
+    groups = np.array([zlib.crc32(f"{row.source}/{row.group}".encode()) % 6 for row in samples.rows])
+    stopping = fitted & (groups == 0)
+    return fit(recipe, samples, fitted & ~stopping, stopping, work, settings, say)
 
 
 def _shape(samples: Samples, recipe: NetworkRecipe) -> tuple[int, int]:

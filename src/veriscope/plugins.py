@@ -22,6 +22,9 @@ BUNDLED = (
     "veriscope.tampering.double_quantisation:DoubleQuantisation",
 )
 ON_REQUEST: tuple[str, ...] = (  # the field's methods, for comparison: asked only by name
+    "veriscope.synthetic.aedetect:AEDetect",
+    "veriscope.synthetic.laundering:Laundering",
+    "veriscope.synthetic.closeup:Closeup",
     "veriscope.synthetic.npr:NPR",
 )
 

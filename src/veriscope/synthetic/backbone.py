@@ -29,5 +29,10 @@ def readings_of(squares: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
 
 
 def readings(picture: Picture) -> NDArray[np.float32]:
-    """The picture's readings ``float32 (8, 2, 768)``, computed once."""
+    """The readings ``float32 (8, 2, 768)`` of the whole picture, computed once."""
     return picture.once("backbone readings", lambda: readings_of([views.whole(picture.rgb)])[0])
+
+
+def closeup_readings(picture: Picture) -> NDArray[np.float32]:
+    """The readings ``float32 (8, 2, 768)`` of the picture's middle at native resolution, computed once."""
+    return picture.once("backbone closeup", lambda: readings_of([views.closeup(picture.rgb)])[0])

@@ -52,6 +52,17 @@ def details(rgb: NDArray[np.uint8], most: int = MOST_DETAILS) -> NDArray[np.uint
     return np.stack(squares)
 
 
+def closeup(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The middle of ``uint8 (H, W, 3)`` RGB at native resolution, ``uint8 (224, 224, 3)``: a detail for the backbone."""
+    return np.asarray(closeup_of(details(rgb, 1))[0], np.uint8)
+
+
+def closeup_of(squares: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The middle 224 x 224 pixels of squares ``uint8 (N, S, S, 3)``, ``S`` at least 224."""
+    edge = (squares.shape[1] - SIDE) // 2
+    return np.ascontiguousarray(squares[:, edge : edge + SIDE, edge : edge + SIDE])
+
+
 def random_detail(rgb: NDArray[np.uint8], generator: np.random.Generator, side: int = DETAIL) -> NDArray[np.uint8]:
     """One part of ``uint8 (H, W, 3)`` RGB at native resolution from anywhere, ``uint8 (side, side, 3)``, for training."""
     rgb = _at_least(rgb, side)

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from veriscope.errors import VeriscopeError
 
+GROUPS = (  # in the order of the help
+    "data",
+    "training",
+    "combining",
+    "measuring",
+)
+
 
 def add_to(commands: Any) -> None:
     """Add the command group to the parser's sub-commands."""
-    from veriscope.cli.lab import data, measuring, training
-
     lab = commands.add_parser("lab", help="make data, train, measure and look into the detectors (needs the lab extra)")
     actions = lab.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for group in (data, training, measuring):
-        group.add_to(actions)
+    for group in GROUPS:
+        import_module(f"veriscope.cli.lab.{group}").add_to(actions)
 
 
 @contextmanager

@@ -165,20 +165,29 @@ def prepare(
     ), skipped
 
 
-def readings(samples: Samples, *, say: Callable[[str], None] = print) -> NDArray[np.float16]:
-    """The frozen backbone's readings of every sample, ``float16 (N, 8, 2, 768)``; kept beside the samples and resumed."""
-    needed = sorted({file for file, _ in samples.whole.places})
+def readings(samples: Samples, *, view: str = "whole", say: Callable[[str], None] = print) -> NDArray[np.float16]:
+    """The frozen backbone's readings of every sample, ``float16 (N, 8, 2, 768)``; kept beside the samples and resumed.
+
+    Args:
+        samples: only their turns are read.
+        view: which square, "whole" or "detail"; of a detail its middle, as ``views.closeup`` takes it.
+        say: called with each line of progress.
+    """
+    shards: Shards = getattr(samples, view)
+    needed = sorted({(file, place % TURNS) for file, place in shards.places})
     started = time.monotonic()
-    for done, file in enumerate(needed, 1):
-        path = _beside(samples.whole.files[file], "readings")
+    for done, (file, turn) in enumerate(needed, 1):
+        path = _beside(shards.files[file], f"{view}{turn}.readings")
         if path.exists():
             continue
-        squares = np.load(samples.whole.files[file])
+        squares = views.closeup_of(np.load(shards.files[file], mmap_mode="r")[turn::TURNS])
         read = [backbone.readings_of(list(squares[at : at + BATCH])) for at in range(0, len(squares), BATCH)]
         write_whole(path, np.concatenate(read).astype(np.float16))
-        say(f"readings: {done} of {len(needed)} shards, {(time.monotonic() - started) / done:.0f} s each")
-    files = tuple(_beside(path, "readings") for path in samples.whole.files)
-    return np.asarray(replace(samples.whole, files=files).stacked(), np.float16)
+        say(f"readings: {done} of {len(needed)} files, {(time.monotonic() - started) / done:.0f} s each")
+    number = {pair: count for count, pair in enumerate(needed)}
+    files = tuple(_beside(shards.files[file], f"{view}{turn}.readings") for file, turn in needed)
+    places = tuple((number[file, place % TURNS], place // TURNS) for file, place in shards.places)
+    return np.asarray(Shards(files, places).stacked(), np.float16)
 
 
 def keep(folder: Path, names: Sequence[str], arrays: dict[str, NDArray[Any]]) -> None:

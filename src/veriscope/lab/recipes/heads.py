@@ -99,6 +99,7 @@ class HeadRecipe:
             data=f"{len(samples)} samples of {len(set(samples.sources))} sources, each scored by a head fitted without its "
             "source, each after a random history",
             trained_on=samples.rows,
+            turns=samples.turns,
         )
 
     def refit(
@@ -114,11 +115,13 @@ class HeadRecipe:
         return self.fit(_fold(samples, features, fitted, settings))(features)
 
 
-def from_readings(of: Callable[[NDArray[np.float32]], Features]) -> Callable[[Samples, Say], Features]:
-    """Features of samples from a function of one picture's readings ``(8, 2, 768)``."""
+def from_readings(
+    of: Callable[[NDArray[np.float32]], Features], view: str = "whole"
+) -> Callable[[Samples, Say], Features]:
+    """Features of samples from a function of the readings ``(8, 2, 768)`` of one square; ``view`` says which square."""
 
     def features(samples: Samples, say: Say) -> Features:
-        return np.stack([of(reading.astype(np.float32)) for reading in readings(samples, say=say)])
+        return np.stack([of(reading.astype(np.float32)) for reading in readings(samples, view=view, say=say)])
 
     return features
 

@@ -85,6 +85,7 @@ class NetworkRecipe:
             data=f"{len(aside)} samples of sources that neither trained the network nor stopped its training, "
             "each after a random history",
             trained_on=[row for row, used in zip(samples.rows, fitted, strict=True) if used],
+            turns=aside.turns,
         )
 
     def refit(

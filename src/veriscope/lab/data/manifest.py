@@ -14,6 +14,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -295,3 +296,12 @@ def balanced_weights(rows: Sequence[Row]) -> NDArray[np.float64]:
     for label in (0, 1):
         weights[classes == label] /= max(weights[classes == label].sum(), 1e-12)
     return np.asarray(weights / weights.sum(), np.float64)
+
+
+def spread(rows: Sequence[Row], most: int) -> list[Row]:
+    """At most ``most`` of the rows, each once, taken from the sources in turn, so that no large one crowds out the others."""
+    of: dict[str, list[Row]] = {}
+    for row in sorted({row.key: row for row in rows}.values(), key=lambda row: (zlib.crc32(row.key.encode()), row.key)):
+        of.setdefault(row.source, []).append(row)
+    dealt = (row for turn in zip_longest(*(of[source] for source in sorted(of))) for row in turn if row is not None)
+    return list(dealt)[:most]

@@ -190,6 +190,35 @@ def readings(samples: Samples, *, view: str = "whole", say: Callable[[str], None
     return np.asarray(Shards(files, places).stacked(), np.float16)
 
 
+def derived(
+    samples: Samples,
+    name: str,
+    make: Callable[[NDArray[np.uint8]], NDArray[Any]],
+    *,
+    say: Callable[[str], None] = print,
+) -> Shards:
+    """What a slow function makes of each sample's whole square, kept in the folder ``name`` beside the samples and resumed.
+
+    Args:
+        samples: N of them; those that other calls made are not made again.
+        name: of the folder; a function that changes takes another name.
+        make: a square ``uint8 (224, 224, 3)`` to an array, always of the same shape.
+        say: called with each line of progress.
+    Returns:
+        N arrays.
+    Raises:
+        VeriscopeError: an array could not be made, or the disk is full; complete shards stay good.
+    """
+    squares = samples.whole
+    names = [f"{squares.files[file].name.split('.')[0]}#{place}" for file, place in squares.places]
+    _, made = kept(names, lambda place: make(squares[place]), squares.files[0].parent / name, name, say)
+    if len(made) < len(names):
+        raise VeriscopeError(
+            f"{name}: {len(names) - len(made)} of {len(names)} samples could not be made, as said above"
+        )
+    return made
+
+
 def keep(folder: Path, names: Sequence[str], arrays: dict[str, NDArray[Any]]) -> None:
     """Write one shard, its pictures' turns laid end to end; its list of names is written last and makes it valid."""
     stem = hashlib.sha256("".join(names).encode()).hexdigest()[:16]
@@ -213,6 +242,48 @@ def write_whole(path: Path, array: NDArray[Any]) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise VeriscopeError(f"{path}: cannot be written: {error.strerror}; what was complete is kept") from error
+
+
+def kept(
+    names: Sequence[str], make: Callable[[int], NDArray[Any]], folder: Path, what: str, say: Callable[[str], None]
+) -> tuple[NDArray[np.int64], Shards]:
+    """Arrays of one shape by name, kept in ``folder``; what it already holds is not made again.
+
+    Args:
+        names: of the arrays.
+        make: the array of the name at a place; where it raises a VeriscopeError the name is left out.
+        folder: where shards are kept.
+        what: they are, for the lines of progress.
+        say: called with each line.
+    Returns:
+        the places in ``names`` of those that there are, and these.
+    Raises:
+        VeriscopeError: the disk is full; complete shards stay good.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    held = held_in(folder)
+    todo = [place for place, name in enumerate(names) if name not in held]
+    started = time.monotonic()
+    for first in range(0, len(todo), SHARD):
+        made: dict[str, NDArray[Any]] = {}
+        for place in todo[first : first + SHARD]:
+            try:
+                made[names[place]] = make(place)
+            except VeriscopeError as error:
+                say(f"left out: {error}")
+        if made:
+            keep(folder, list(made), {"made": np.stack(list(made.values()))[:, None]})
+        done = min(first + SHARD, len(todo))
+        say(f"{what}: {done} of {len(todo)}, {(time.monotonic() - started) / done:.2f} s each")
+    held = held_in(folder)
+    there = [place for place, name in enumerate(names) if name in held]
+    stems = sorted({held[names[place]][0] for place in there})
+    number = {stem: count for count, stem in enumerate(stems)}
+    places = [held[names[place]] for place in there]
+    return np.array(there, np.int64), Shards(
+        tuple(folder / f"{stem}.made.npy" for stem in stems),
+        tuple((number[stem], row) for stem, row in places),
+    )
 
 
 def held_in(folder: Path) -> dict[str, tuple[str, int]]:

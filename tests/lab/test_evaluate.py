@@ -1,13 +1,14 @@
 """The evaluation resumes, never mixes the scores of two sets of weights, and counts flips as it says."""
 
 import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from veriscope.evidence import Evidence, Question
-from veriscope.lab.benchmark import evaluate
+from veriscope.lab.benchmark import evaluate, measuring
 from veriscope.lab.data.manifest import Row
 from veriscope.lab.data.variants import REENCODINGS
 
@@ -27,12 +28,13 @@ def asked(monkeypatch):
     """A stand-in for the detectors whose score is the brightness; the list grows with each picture it is asked about."""
     seen = []
 
-    def hear(picture):
+    def hear(picture, detectors):
+        assert [detector.name for detector in detectors] == ["depths"]
         seen.append(picture.name)
         score = float(picture.rgb.mean() / 255 * 12 - 6)
         return [(Evidence("depths", "1", Question.GENERATED, score, 0.0, 1.0, ""), 0.0)]
 
-    monkeypatch.setattr(evaluate, "hear", hear)
+    monkeypatch.setattr(measuring, "hear", hear)
     return seen
 
 
@@ -45,16 +47,30 @@ def test_resumes_even_after_half_a_line(rows, asked, tmp_path):
     assert len(whole) == len(asked) == 2 * 12 + 6 * 5
     text = (tmp_path / "e.jsonl").read_text()
     (tmp_path / "e.jsonl").write_text(text[: len(text) - 40])
-    assert json.dumps(run(rows, tmp_path / "e.jsonl")) == json.dumps(whole)
+    again = run(rows, tmp_path / "e.jsonl")
+    assert [asdict(entry) for entry in again] == [asdict(entry) for entry in whole]
     assert len(asked) == 2 * 12 + 6 * 5 + 1
 
 
 def test_scores_of_other_weights_are_measured_again(rows, asked, tmp_path, monkeypatch):
     run(rows, tmp_path / "e.jsonl")
-    monkeypatch.setattr(evaluate.models, "fingerprint", lambda: "retrained")
+    monkeypatch.setattr(measuring, "mark_of", lambda detector: "retrained")
     entries = run(rows, tmp_path / "e.jsonl")
     assert len(asked) == 2 * (2 * 12 + 6 * 5)
-    assert {entry["weights"] for entry in entries} == {"retrained"}
+    assert {answer.mark for entry in entries for answer in entry.answers.values()} == {"retrained"}
+
+
+def test_an_unreadable_picture_is_left_out_and_the_others_are_measured(rows, asked, tmp_path):
+    rows[3].path.write_bytes(b"no picture")
+    entries, left_out = measuring.measure(
+        [(row, ("as is", "PNG")) for row in rows],
+        measuring.shipped(),
+        measuring.Results(tmp_path / "e.jsonl"),
+        say=lambda line: None,
+    )
+    assert len(entries) == 2 * 11
+    assert len(left_out) == 1
+    assert "3.png" in left_out[0]
 
 
 def test_summary_of_a_detector_that_is_right(rows, asked, tmp_path):
@@ -66,7 +82,8 @@ def test_summary_of_a_detector_that_is_right(rows, asked, tmp_path):
 
 def test_flips_are_counted(rows, asked, tmp_path):
     entries = run(rows, tmp_path / "e.jsonl")
-    turned = next(entry for entry in entries if entry["variant"] == REENCODINGS[2])
-    turned["heard"] = [("depths", "1", -turned["heard"][0][2], 1.0, "")]
+    place = next(place for place, entry in enumerate(entries) if entry.variant == REENCODINGS[2])
+    answer = entries[place].answers["depths"]
+    entries[place] = replace(entries[place], answers={"depths": replace(answer, score=-answer.score)})
     flips = evaluate.summary(entries)["flips"]
     assert flips["threshold_5"] == flips["yes_and_no"] == pytest.approx(0.2)

@@ -1,4 +1,7 @@
-"""Named ways of saving a picture again, as files: what sharing does to it, one at a time and reproducibly."""
+"""Named ways of saving a picture again, as files: what sharing does to it, one at a time and reproducibly.
+
+``lab/benchmark/perturbations.py`` adds whole sweeps, random ones and chains of several sites.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,33 @@ from PIL import Image
 from veriscope.lab.data.augmentation import resized
 
 
-def _saved(rgb: NDArray[np.uint8], kind: str, **options: object) -> bytes:
+def saved(rgb: NDArray[np.uint8], kind: str, quality: int | None = None, **options: object) -> bytes:
+    """``uint8 (H, W, 3)`` RGB as the bytes of a file.
+
+    Args:
+        rgb: the pixels.
+        kind: "JPEG", "WEBP" or "PNG", which is without loss.
+        quality: 1 to 100, of the first two.
+        options: more that Pillow's writer takes, for example ``subsampling="4:2:0"``.
+    """
+    chosen = {"compress_level": 1} if kind == "PNG" else {"quality": quality}
     out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(rgb)).save(out, kind, **options)
+    Image.fromarray(np.ascontiguousarray(rgb)).save(out, kind, **chosen, **options)
     return out.getvalue()
 
 
 VARIANTS: dict[str, Callable[[NDArray[np.uint8]], bytes]] = {
-    "75 % + JPEG 70": lambda rgb: _saved(resized(rgb, 0.75), "JPEG", quality=70),
-    "JPEG 95": lambda rgb: _saved(rgb, "JPEG", quality=95),
-    "JPEG 80": lambda rgb: _saved(rgb, "JPEG", quality=80),
-    "JPEG 60": lambda rgb: _saved(rgb, "JPEG", quality=60),
-    "half size": lambda rgb: _saved(resized(rgb, 0.5), "PNG", compress_level=1),
-    "WebP 80": lambda rgb: _saved(rgb, "WEBP", quality=80),
-    "PNG": lambda rgb: _saved(rgb, "PNG", compress_level=1),
-    "JPEG 20": lambda rgb: _saved(rgb, "JPEG", quality=20),
-    "JPEG 10": lambda rgb: _saved(rgb, "JPEG", quality=10),
-    "short side 128": lambda rgb: _saved(resized(rgb, min(1.0, 128 / min(rgb.shape[:2]))), "PNG", compress_level=1),
-    "short side 64": lambda rgb: _saved(resized(rgb, min(1.0, 64 / min(rgb.shape[:2]))), "PNG", compress_level=1),
+    "75 % + JPEG 70": lambda rgb: saved(resized(rgb, 0.75), "JPEG", 70),
+    "JPEG 95": lambda rgb: saved(rgb, "JPEG", 95),
+    "JPEG 80": lambda rgb: saved(rgb, "JPEG", 80),
+    "JPEG 60": lambda rgb: saved(rgb, "JPEG", 60),
+    "half size": lambda rgb: saved(resized(rgb, 0.5), "PNG"),
+    "WebP 80": lambda rgb: saved(rgb, "WEBP", 80),
+    "PNG": lambda rgb: saved(rgb, "PNG"),
+    "JPEG 20": lambda rgb: saved(rgb, "JPEG", 20),
+    "JPEG 10": lambda rgb: saved(rgb, "JPEG", 10),
+    "short side 128": lambda rgb: saved(resized(rgb, min(1.0, 128 / min(rgb.shape[:2]))), "PNG"),
+    "short side 64": lambda rgb: saved(resized(rgb, min(1.0, 64 / min(rgb.shape[:2]))), "PNG"),
 }
 REENCODINGS = ("JPEG 95", "JPEG 80", "JPEG 60", "half size", "WebP 80", "PNG")  # those of the flip rate
 SWEEP = ("JPEG 20", "JPEG 10", "short side 128", "short side 64")  # those that set the reliability

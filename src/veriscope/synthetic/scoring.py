@@ -62,8 +62,18 @@ def run(model: str, features: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def mean_score(model: str, squares: NDArray[np.uint8]) -> float:
     """The mean of a model's scores of squares ``uint8 (N, H, W, 3)``, which it takes as ``(N, 3, H, W)`` in [0, 1]."""
+    return float(outputs(model, squares).mean())
+
+
+def outputs(model: str, squares: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """What a model gives for squares ``uint8 (N, H, W, C)``, which it takes as ``(N, C, H, W)`` in [0, 1]: ``(N, ...)``.
+
+    Raises:
+        ModelError: the model is missing or damaged.
+    """
+    session = models.open_session(model)
     pixels = np.ascontiguousarray(squares.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
-    return float(run(model, pixels).mean())
+    return np.asarray(session.run(None, {session.get_inputs()[0].name: pixels})[0], np.float64)
 
 
 def state(model: str, score: float, picture: Picture, *, sizes: Table, qualities: Table, traces: str) -> Evidence:

@@ -22,6 +22,7 @@ OPTIONS = (  # of Settings: name, type, metavar, help
     ("rate", float, "R", "learning rate"),
     ("patience", int, "N", "epochs without a better score on sources kept aside before it stops"),
     ("device", str, "D", "auto, cpu, gpu"),
+    ("most", int, "N", "pictures of each class that a generator is run on, where it is slow"),
 )
 
 
@@ -42,6 +43,12 @@ def add_to(actions: Any) -> None:
     )
     for name, kind, metavar, text in OPTIONS:
         training.add_argument(f"--{name}", type=kind, default=None, metavar=metavar, help=text)
+    training.add_argument(
+        "--generators",
+        nargs="+",
+        metavar="NAME=PATH",
+        help="autoencoders whose reconstructions aedetect and laundering learn from, as make-pairs takes them",
+    )
     training.set_defaults(run=train)
     listing = actions.add_parser("recipes", help="list what can be trained")
     listing.set_defaults(run=recipes)
@@ -60,8 +67,11 @@ def train(options: argparse.Namespace) -> int:
         made = recipe(options.name)
     chosen = {field.name: getattr(options, field.name, None) for field in fields(Settings)}
     settings = Settings(**{key: value for key, value in chosen.items() if value is not None})
-    if settings.folds < 3 or settings.minutes <= 0 or min(settings.epochs, settings.draws, settings.batch) < 1:
-        raise VeriscopeError("--folds must be at least 3; --minutes, --epochs, --draws and --batch must be positive")
+    counts = settings.epochs, settings.draws, settings.batch, settings.most
+    if settings.folds < 3 or settings.minutes <= 0 or min(counts) < 1:
+        raise VeriscopeError(
+            "--folds must be at least 3; --minutes, --epochs, --draws, --batch and --most must be positive"
+        )
     require_sound(options.data, options.work, _say)
     rows = read_manifests(options.data, ("train", "val"))
     figures = made.train(rows, options.work, options.out, settings, _say)

@@ -213,16 +213,18 @@ def bootstrap_interval(
     """
     x, y = np.asarray(scores, np.float64), np.asarray(positive, bool)
     generator = np.random.default_rng(seed)
-    if sources is None:
-        clusters = [[np.array([place]) for place in np.flatnonzero(which)] for which in (y, ~y)]
-    else:
-        names = np.asarray(sources)
-        clusters = [[np.flatnonzero(which & (names == name)) for name in np.unique(names[which])] for which in (y, ~y)]
-        if min(map(len, clusters)) < 2:
-            return float("nan"), float("nan")
+    names = np.zeros(len(x)) if sources is None else np.asarray(sources)
+    clusters = [[np.flatnonzero(which & (names == name)) for name in np.unique(names[which])] for which in (y, ~y)]
+    if sources is not None and min(map(len, clusters)) < 2:
+        return float("nan"), float("nan")
     values = []
     for _ in range(rounds):
-        drawn = [members[place] for members in clusters for place in generator.integers(0, len(members), len(members))]
+        drawn = []
+        for members in clusters:
+            if sources is None:
+                drawn += [generator.choice(each, len(each)) for each in members]
+            else:
+                drawn += [members[place] for place in generator.integers(0, len(members), len(members))]
         chosen = np.concatenate(drawn)
         values.append(measure(x[chosen], y[chosen]))
     tail = (1 - level) / 2

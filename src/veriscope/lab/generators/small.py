@@ -44,23 +44,55 @@ class Shape:
     latent: int = 16
 
 
+class _Norm(nn.Module):
+    """Each pixel's vector to unit mean square: unlike norms over the picture, the same for a crop as for the whole."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1, width, 1, 1))
+        self.shift = nn.Parameter(torch.zeros(1, width, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-4) * self.scale + self.shift
+
+
 class _Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1)
-        )
+        last = nn.Conv2d(width, width, 3, padding=1)
+        last.weight.data.mul_(0.3)  # near nothing at first, as residual branches like it
+        self.body = nn.Sequential(_Norm(width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1), nn.SiLU(), last)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.nn.functional.silu(x + self.body(x))
+        return x + self.body(x)
+
+
+def _half(before: int, after: int) -> nn.Module:
+    """A convolution of stride 2 that at first hands the pixels of each 2 x 2 cell on, in groups where they are too many."""
+    made = nn.Conv2d(before, after, 4, 2, 1)
+    many = max(1, 4 * before // after)
+    with torch.no_grad():
+        for place in range(min(4 * before, many * after)):
+            channel, cell = divmod(place, 4)
+            made.weight[place // many, channel, 1 + cell // 2, 1 + cell % 2] += 1 / many
+    return made
 
 
 def _twice(upsampler: str, before: int, after: int) -> nn.Module:
-    if upsampler == "transposed":
-        return nn.ConvTranspose2d(before, after, 4, 2, 1)
-    if upsampler == "shuffle":
-        return nn.Sequential(nn.Conv2d(before, 4 * after, 3, padding=1), nn.PixelShuffle(2))
-    return nn.Sequential(nn.Upsample(scale_factor=2, mode=upsampler), nn.Conv2d(before, after, 3, padding=1))
+    """An up-sampling that at first hands its first channels on, each pixel to four."""
+    same = torch.eye(after, before)
+    with torch.no_grad():
+        if upsampler == "transposed":
+            turned = nn.ConvTranspose2d(before, after, 4, 2, 1)
+            turned.weight[:, :, 1:3, 1:3] += same.T[:, :, None, None]
+            return turned
+        if upsampler == "shuffle":
+            wide = nn.Conv2d(before, 4 * after, 3, padding=1)
+            wide.weight[:, :, 1, 1] += same.repeat_interleave(4, 0)
+            return nn.Sequential(wide, nn.PixelShuffle(2))
+        smooth = nn.Conv2d(before, after, 3, padding=1)
+        smooth.weight[:, :, 1, 1] += same
+        return nn.Sequential(nn.Upsample(scale_factor=2, mode=upsampler), smooth)
 
 
 class SmallAutoencoder(nn.Module):
@@ -81,11 +113,11 @@ class SmallAutoencoder(nn.Module):
         widths = WIDTHS[: {4: 3, 8: 4}[shape.factor]]
         down: list[nn.Module] = []
         for before, after in zip((3, *widths[1:-1]), widths[1:], strict=True):
-            down += [nn.Conv2d(before, after, 4, 2, 1), nn.SiLU(), _Block(after)]
+            down += [_half(before, after), _Block(after)]
         self.encoder = nn.Sequential(*down, nn.Conv2d(widths[-1], shape.latent, 3, padding=1))
-        up: list[nn.Module] = [nn.Conv2d(shape.latent, widths[-1], 3, padding=1), nn.SiLU(), _Block(widths[-1])]
+        up: list[nn.Module] = [nn.Conv2d(shape.latent, widths[-1], 3, padding=1), _Block(widths[-1])]
         for before, after in zip(widths[:0:-1], widths[-2::-1], strict=True):
-            up += [_Block(before), _twice(shape.upsampler, before, after), nn.SiLU()]
+            up += [_Block(before), _twice(shape.upsampler, before, after)]
         self.decoder = nn.Sequential(*up, _Block(widths[0]), nn.Conv2d(widths[0], 3, 3, padding=1))
 
     @property

@@ -52,6 +52,7 @@ class NetworkRecipe:
         network: makes the untrained network, ``pixels float32 (N, 3, H, W) in [0, 1]`` to ``scores (N,)``.
         view: which square it looks at: "detail" (native resolution) or "whole".
         side: pixels of the random part of the square that is used in training; the whole square is used afterwards.
+        channels: of the square that the network reads; those of the view after them are for the loss alone.
         loss: what is minimised; called as ``loss(network, pixels, labels)``.
         augment: optionally changes a training square ``uint8 (H, W, 3)`` further.
     """
@@ -62,6 +63,7 @@ class NetworkRecipe:
     network: Callable[[], nn.Module]
     view: str = "detail"
     side: int = 192
+    channels: int = 3
     loss: Loss = cross_entropy
     augment: Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]] | None = field(default=None)
 
@@ -69,11 +71,15 @@ class NetworkRecipe:
         """Train on all folds but two; stop on the one, calibrate on the other; export."""
         checked(rows, settings.folds)
         samples, _ = prepare(rows, work / "samples", seed=settings.seed, say=say)
+        return self.learn(samples, work, out, settings, say)
+
+    def learn(self, samples: Samples, work: Path, out: Path, settings: Settings, say: Say) -> dict[str, Any]:
+        """As ``train``, on samples that there are."""
         folds = deal(samples.rows, settings.folds)
         fitted = ~np.isin(folds, (STOPPING, CALIBRATING))
         network = fit(self, samples, fitted, folds == STOPPING, work / self.name, settings, say)
         out.mkdir(parents=True, exist_ok=True)
-        export_network(network, (torch.rand(2, 3, *_shape(samples, self)),), out / f"{self.name}.onnx")
+        export_network(network, (torch.rand(2, self.channels, *_shape(samples, self)),), out / f"{self.name}.onnx")
         aside = samples.chosen(folds == CALIBRATING)
         scores = scored(network, getattr(aside, self.view), settings)
         return finish(

@@ -35,7 +35,18 @@ HISTORIES = 8  # of each cut; they cost nothing to keep
 LEAST_SCALE = 0.5  # to which a large picture is made smaller before it is cut
 NOTHING, PASSED, EVERYTHING = 0.0, 0.5, 1.0  # how much of a picture a model made: pristine, laundered, generated
 
-Pass = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]  # a picture uint8 (H, W, 3) to its reconstruction, same shape
+
+@dataclass(frozen=True)
+class Pass:
+    """A pass through an autoencoder.
+
+    Attributes:
+        reconstruct: a picture ``uint8 (H, W, 3)`` RGB to its reconstruction, same shape.
+        mark: changes with the weights; a pass with a new mark is made again.
+    """
+
+    reconstruct: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+    mark: str
 
 
 @dataclass(frozen=True)
@@ -100,9 +111,21 @@ def autoencoders(settings: Settings) -> dict[str, Pass]:
         name, equals, where = text.partition("=")
         if not (name and equals and where) or name in found:
             raise VeriscopeError(f"--generators: {text!r} is not NAME=FOLDER or NAME=ENCODER,DECODER with a new name")
-        encoder, comma, decoder = where.partition(",")
-        found[name] = (load_autoencoder(encoder, decoder) if comma else load_small(Path(where))).reconstruct
+        paths = [Path(path) for path in where.split(",")]
+        model = load_autoencoder(*paths) if len(paths) == 2 else load_small(paths[0])
+        found[name] = Pass(model.reconstruct, mark(paths))
     return found
+
+
+def mark(paths: Sequence[Path]) -> str:
+    """Twelve hexadecimal digits that change with the weights in files or folders: their names, sizes and first megabytes."""
+    digest = hashlib.sha256()
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                with file.open("rb") as opened:
+                    digest.update(f"{file.name} {file.stat().st_size} ".encode() + opened.read(1 << 20))
+    return digest.hexdigest()[:12]
 
 
 def named(settings: Settings) -> list[str]:
@@ -136,7 +159,7 @@ def passes(
     Args:
         rows: (N,) the pictures.
         squares: (N,) their cuts.
-        by: the autoencoders by name; one that gives other pixels than before makes its passes again.
+        by: the autoencoders by name; one whose mark is new makes its passes again.
         folder: where they are kept.
         seed: of the cuts.
         say: called with each line of progress.
@@ -145,21 +168,14 @@ def passes(
     """
     order = sorted(by)
     turn = [order[zlib.crc32(row.key.encode()) % len(order)] for row in rows]
-    marks = {name: fingerprint(by[name]) for name in order}
     places, made = kept(
-        [f"{row.key}#{seed}#{marks[name]}" for row, name in zip(rows, turn, strict=True)],
-        lambda place: by[turn[place]](squares[place]),
+        [f"{row.key}#{seed}#{by[name].mark}" for row, name in zip(rows, turn, strict=True)],
+        lambda place: by[turn[place]].reconstruct(squares[place]),
         folder / "passes",
         f"passes through {', '.join(order)}",
         say,
     )
     return [replace(rows[place], origin=rows[place].key, method=turn[place]) for place in places], made
-
-
-def fingerprint(by: Pass) -> str:
-    """Twelve hexadecimal digits of what an autoencoder makes of one square of noise: other weights, other digits."""
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
-    return hashlib.sha256(np.ascontiguousarray(by(noise)).tobytes()).hexdigest()[:12]
 
 
 def told(parts: Sequence[tuple[Sequence[Row], Shards, float]], seed: int, *, as_in_use: bool = False) -> Told:

@@ -23,9 +23,13 @@ BUNDLED = (
 )
 ON_REQUEST: tuple[str, ...] = (  # the field's methods, for comparison: asked only by name
     "veriscope.synthetic.aedetect:AEDetect",
-    "veriscope.synthetic.laundering:Laundering",
+    "veriscope.synthetic.clip_mlp:CLIPMLP",
     "veriscope.synthetic.closeup:Closeup",
+    "veriscope.synthetic.laundering:Laundering",
     "veriscope.synthetic.npr:NPR",
+    "veriscope.synthetic.rigid:RIGID",
+    "veriscope.synthetic.rine:RINE",
+    "veriscope.synthetic.sfld:SFLD",
 )
 
 

@@ -22,7 +22,7 @@ OPTIONS = (  # of Settings: name, type, metavar, help
     ("rate", float, "R", "learning rate"),
     ("patience", int, "N", "epochs without a better score on sources kept aside before it stops"),
     ("device", str, "D", "auto, cpu, gpu"),
-    ("most", int, "N", "pictures of each class that a generator is run on, where it is slow"),
+    ("most", int, "N", "pictures of each class that slow methods are trained on"),
 )
 
 

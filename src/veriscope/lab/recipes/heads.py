@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from veriscope.lab.benchmark.metrics import auc
-from veriscope.lab.data.manifest import Row, balanced_weights, deal
+from veriscope.lab.data.manifest import LABELS, Row, balanced_weights, deal, spread
 from veriscope.lab.data.samples import Samples, prepare, readings
 from veriscope.lab.recipes.export import export_network
 from veriscope.lab.recipes.recipe import Say, Settings, checked, finish
@@ -66,6 +66,7 @@ class HeadRecipe:
         name, about, papers: as in ``Recipe``.
         features: of samples, ``float32 (N, ...)``; ``from_readings`` makes one from a function of the backbone's readings.
         fit: a fitted head from a ``Fold``.
+        slow: its features cost passes of their own, so that it is trained on ``once_each``.
     """
 
     name: str
@@ -73,11 +74,15 @@ class HeadRecipe:
     papers: tuple[str, ...]
     features: Callable[[Samples, Say], Features]
     fit: Callable[[Fold], Head]
+    slow: bool = False
 
     def train(self, rows: Sequence[Row], work: Path, out: Path, settings: Settings, say: Say) -> dict[str, Any]:
         """Fit and score fold by fold, calibrate on all these scores, fit on all, export."""
         checked(rows, settings.folds)
-        samples, _ = prepare(rows, work / "samples", seed=settings.seed, say=say)
+        if self.slow:
+            samples = once_each(rows, work / "samples", settings, say)
+        else:
+            samples, _ = prepare(rows, work / "samples", seed=settings.seed, say=say)
         features = self.features(samples, say)
         folds = deal(samples.rows, settings.folds)
         scores = np.zeros(len(samples))
@@ -113,6 +118,13 @@ class HeadRecipe:
         """Scores of all samples by a head fitted on those under ``fitted``."""
         features = self.features(samples, say)
         return self.fit(_fold(samples, features, fitted, settings))(features)
+
+
+def once_each(rows: Sequence[Row], folder: Path, settings: Settings, say: Say) -> Samples:
+    """One sample, the first turn, of ``settings.most`` pictures of each class, from all sources alike: for what is slow."""
+    fewer = [row for label in LABELS for row in spread([row for row in rows if row.label == label], settings.most)]
+    samples, _ = prepare(fewer, folder, seed=settings.seed, say=say)
+    return samples.chosen(samples.turns == 0)
 
 
 def from_readings(

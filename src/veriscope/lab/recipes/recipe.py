@@ -11,13 +11,15 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import pyarrow
 from numpy.typing import NDArray
+from pyarrow import parquet
 
 from veriscope.errors import VeriscopeError
 from veriscope.evidence import Question
@@ -27,8 +29,15 @@ from veriscope.lab.data.samples import Samples
 from veriscope.weighing import fit_panel
 
 RECIPES = {  # name of the detector: where its recipe is
+    "aedetect": "veriscope.lab.recipes.aedetect:RECIPE",
+    "clip_mlp": "veriscope.lab.recipes.clip_mlp:RECIPE",
+    "closeup": "veriscope.lab.recipes.closeup:RECIPE",
     "depths": "veriscope.lab.recipes.depths:RECIPE",
+    "laundering": "veriscope.lab.recipes.laundering:RECIPE",
     "npr": "veriscope.lab.recipes.npr:RECIPE",
+    "rigid": "veriscope.lab.recipes.rigid:RECIPE",
+    "rine": "veriscope.lab.recipes.rine:RECIPE",
+    "sfld": "veriscope.lab.recipes.sfld:RECIPE",
 }
 Say = Callable[[str], None]
 
@@ -47,6 +56,8 @@ class Settings:
     rate: float = 1e-3  # the optimiser's learning rate
     patience: int = 4  # epochs without a better score on sources kept aside before training stops
     device: str = "auto"  # a GPU when there is one
+    most: int = 1500  # pictures of each class that slow methods are trained on
+    generators: list[str] = field(default_factory=list)  # for pairs, as veriscope lab make-pairs takes them
 
 
 @runtime_checkable
@@ -121,6 +132,7 @@ def finish(
     *,
     data: str,
     trained_on: Sequence[Row],
+    turns: NDArray[np.int64] | None = None,
     extra: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Calibrate, and write the panel, the figures, the model card and the registry's entry beside ``NAME.onnx``.
@@ -133,6 +145,7 @@ def finish(
         settings: what it was trained with.
         data: how the scores came about, in words, for the calibration and the card.
         trained_on: the rows that the weights were fitted on; empty for a method that learns nothing.
+        turns: (N,) which history each score is of, for an ensemble to match the scores of its members.
         extra: more figures to keep.
     """
     labels = np.array([row.generated for row in rows], np.float32)
@@ -154,10 +167,26 @@ def finish(
     )
     out.mkdir(parents=True, exist_ok=True)
     panel.save(out / f"{made.name}.panel.json")
+    if turns is not None:
+        keep_scores(out / f"{made.name}.scores.parquet", rows, turns, scores)
     (out / f"{made.name}.figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     (out / f"{made.name}.md").write_text(_card(made, figures, data), encoding="utf-8")
     (out / f"{made.name}.model.toml").write_text(_entry(made, out, settings), encoding="utf-8")
     return figures
+
+
+def keep_scores(path: Path, rows: Sequence[Row], turns: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
+    """Write held-out scores ``(N,)`` of rows after their histories as Parquet, one line each."""
+    columns = {
+        "key": [row.key for row in rows],
+        "turn": turns,
+        "label": [row.label for row in rows],
+        "source": [row.source for row in rows],
+        "score": scores,
+    }
+    partial = path.with_suffix(".partial")
+    parquet.write_table(pyarrow.table(columns), partial)
+    os.replace(partial, path)
 
 
 def figures_of(labels: NDArray[Any], scores: NDArray[np.float64], sources: NDArray[Any]) -> dict[str, float | int]:

@@ -11,9 +11,11 @@ from veriscope.errors import VeriscopeError
 
 GROUPS = (  # in the order of the help
     "data",
+    "making",
     "training",
     "combining",
     "measuring",
+    "benchmarking",
 )
 
 

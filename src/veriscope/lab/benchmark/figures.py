@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -77,11 +77,15 @@ class Series:
 
     def chosen(self, which: NDArray[np.bool_]) -> Series:
         """Of some of the pictures."""
-        parts = (self.keys, self.labels, self.sources, self.scores, self.log10_lrs, self.states)
-        keys, labels, sources, scores, log10_lrs, states = (part[which] for part in parts)
-        return Series(
-            *(keys, labels, sources, scores, log10_lrs, states, self.threshold),
-            *(int(which.sum()), self.failed, self.reason, self.seconds),
+        return replace(
+            self,
+            keys=self.keys[which],
+            labels=self.labels[which],
+            sources=self.sources[which],
+            scores=self.scores[which],
+            log10_lrs=self.log10_lrs[which],
+            states=self.states[which],
+            asked=int(which.sum()),
         )
 
 
@@ -118,6 +122,13 @@ def series(entries: Iterable[Entry], ensemble: Sequence[str] = ()) -> dict[tuple
                 else _Said(entry, fused.score, fused.log10_lr, fused.state, fused.threshold)
             )
     return {where: _series(items) for where, items in held.items()}
+
+
+def scores_of(entry: Entry, ensemble: Sequence[str] = ()) -> dict[str, float]:
+    """The score of each detector that spoke of one version of a picture, the shipped ensemble's among them."""
+    found = {name: answer.score for name, answer in entry.answers.items() if answer.score is not None}
+    fused = measuring.weighed([entry.answers[name] for name in ensemble if name in entry.answers])
+    return found if fused is None else {ENSEMBLE: fused.score, **found}
 
 
 def _alone(entry: Entry, answer: Answer) -> _Said:
@@ -259,7 +270,8 @@ def robustness(found: dict[tuple[str, str], Series]) -> list[Table]:
 def flips(found: dict[tuple[str, str], Series]) -> list[Table]:
     """How often each detector's verdict changes over the six re-encodings of one picture.
 
-    The operating point is the one that the detector's calibration promises; for a cheat the score that 5 % of real pictures pass.
+    The operating point is the one that the detector's calibration promises; of a cheat, the score that 5 % of the real pictures
+    pass.
     """
     lines = []
     for name in dict.fromkeys(name for name, _ in found):

@@ -20,6 +20,7 @@ def passes(monkeypatch):
         return np.stack([np.random.default_rng(seed).normal(0, 1, (8, 2, 768)) for seed in seeds]).astype(np.float32)
 
     monkeypatch.setattr(backbone, "readings_of", readings_of)
+    monkeypatch.setattr(backbone, "pass_of", lambda squares: (readings_of(squares), np.zeros((len(squares), 197, 768))))
     return calls
 
 
@@ -75,6 +76,7 @@ def test_the_farther_noise_moves_a_picture_the_higher_it_scores(monkeypatch):
             return moved
 
         monkeypatch.setattr(backbone, "readings_of", readings_of)
+        monkeypatch.setattr(backbone, "pass_of", lambda squares: (readings_of(squares), squares))
         return rigid.RIGID().score(open_picture(_png(data.chelsea())))
 
     scores = [moved_by(distance) for distance in (0.01, 0.1, 1.0)]

@@ -71,11 +71,13 @@ def test_the_view_is_a_square_whatever_the_shape():
 
 def test_the_backbone_runs_once_a_picture(monkeypatch):
     calls = []
-    original = backbone.readings_of
-    monkeypatch.setattr(backbone, "readings_of", lambda squares: calls.append(1) or original(squares))
+    original = backbone.pass_of
+    monkeypatch.setattr(backbone, "pass_of", lambda squares: calls.append(1) or original(squares))
     picture = file(data.chelsea())
     assert np.array_equal(backbone.readings(picture), backbone.readings(picture))
     assert backbone.readings(picture).shape == (8, 2, 768)
+    assert backbone.tokens(picture).shape == (197, 768)
+    np.testing.assert_allclose(backbone.tokens(picture)[0], backbone.readings(picture)[7, 0], rtol=1e-5)
     assert calls == [1]
 
 

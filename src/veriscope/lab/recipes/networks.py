@@ -43,6 +43,11 @@ def cross_entropy(network: nn.Module, pixels: Tensor, labels: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(network(pixels), labels)
 
 
+def pixels_of(square: NDArray[np.uint8]) -> Tensor:
+    """A square ``uint8 (H, W, C)`` as a network sees it, ``float32 (C, H, W)`` in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(square.transpose(2, 0, 1))).float() / 255
+
+
 @dataclass(frozen=True)
 class NetworkRecipe:
     """A detector that is a network on squares of a picture.
@@ -51,10 +56,13 @@ class NetworkRecipe:
         name, about, papers: as in ``Recipe``.
         network: makes the untrained network, ``pixels float32 (N, 3, H, W) in [0, 1]`` to ``scores (N,)``.
         view: which square it looks at: "detail" (native resolution) or "whole".
-        side: pixels of the random part of the square that is used in training; the whole square is used afterwards.
+        side: pixels of the random part of the square, mirrored by chance, that is used in training; the whole square is used
+            afterwards, and always where it is 0.
         channels: of the square that the network reads; those of the view after them are for the loss alone.
         loss: what is minimised; called as ``loss(network, pixels, labels)``.
         augment: optionally changes a training square ``uint8 (H, W, 3)`` further.
+        tensor: a square as the network's input, ``(channels, ...)``.
+        reads: the name of that input in the exported file.
     """
 
     name: str
@@ -66,6 +74,8 @@ class NetworkRecipe:
     channels: int = 3
     loss: Loss = cross_entropy
     augment: Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]] | None = field(default=None)
+    tensor: Callable[[NDArray[Any]], Tensor] = pixels_of
+    reads: str = "pixels"
 
     def train(self, rows: Sequence[Row], work: Path, out: Path, settings: Settings, say: Say) -> dict[str, Any]:
         """Train on all folds but two; stop on the one, calibrate on the other; export."""
@@ -79,9 +89,10 @@ class NetworkRecipe:
         fitted = ~np.isin(folds, (STOPPING, CALIBRATING))
         network = fit(self, samples, fitted, folds == STOPPING, work / self.name, settings, say)
         out.mkdir(parents=True, exist_ok=True)
-        export_network(network, (torch.rand(2, self.channels, *_shape(samples, self)),), out / f"{self.name}.onnx")
+        example = torch.rand(2, self.channels, *self.tensor(getattr(samples, self.view)[0]).shape[1:])
+        export_network(network, (example,), out / f"{self.name}.onnx", (self.reads,))
         aside = samples.chosen(folds == CALIBRATING)
-        scores = scored(network, getattr(aside, self.view), settings)
+        scores = scored(network, getattr(aside, self.view), settings, self.tensor)
         return finish(
             self,
             aside.rows,
@@ -99,7 +110,7 @@ class NetworkRecipe:
     ) -> NDArray[np.float64]:
         """Scores of all samples by a network trained on those under ``fitted``, a sixth of which stop the training."""
         network = fit_most(self, samples, fitted, work / f"{self.name}-{key(fitted)}", settings, say)
-        return scored(network, getattr(samples, self.view), settings)
+        return scored(network, getattr(samples, self.view), settings, self.tensor)
 
 
 def key(mask: NDArray[np.bool_]) -> str:
@@ -114,11 +125,6 @@ def fit_most(
     groups = np.array([zlib.crc32(f"{row.source}/{row.group}".encode()) % 6 for row in samples.rows])
     stopping = fitted & (groups == 0)
     return fit(recipe, samples, fitted & ~stopping, stopping, work, settings, say)
-
-
-def _shape(samples: Samples, recipe: NetworkRecipe) -> tuple[int, int]:
-    height, width = getattr(samples, recipe.view)[0].shape[:2]
-    return height, width
 
 
 def fit(
@@ -209,15 +215,16 @@ def _few(mask: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
 
 
 @torch.inference_mode()
-def scored(network: nn.Module, squares: Shards, settings: Settings) -> NDArray[np.float64]:
-    """The network's scores ``(N,)`` of squares ``uint8 (H, W, 3)``."""
+def scored(
+    network: nn.Module, squares: Shards, settings: Settings, tensor: Callable[[NDArray[Any]], Tensor] = pixels_of
+) -> NDArray[np.float64]:
+    """The network's scores ``(N,)`` of squares, each made its input by ``tensor``."""
     device = "cuda" if settings.device in ("auto", "cuda", "gpu") and torch.cuda.is_available() else "cpu"
     network = network.to(device).eval()
     found = []
     for at in range(0, len(squares), settings.batch):
-        batch = np.stack([squares[index] for index in range(at, min(at + settings.batch, len(squares)))])
-        pixels = torch.from_numpy(batch).permute(0, 3, 1, 2).to(device).float() / 255
-        found.append(network(pixels).float().cpu().numpy())
+        batch = [tensor(squares[index]) for index in range(at, min(at + settings.batch, len(squares)))]
+        found.append(network(torch.stack(batch).to(device)).float().cpu().numpy())
     network.to("cpu")
     return np.concatenate(found).astype(np.float64)
 
@@ -235,7 +242,7 @@ class _Squares(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         square = self.squares[index]
-        if self.training:
+        if self.training and self.recipe.side:
             side = min(self.recipe.side, len(square))
             top, left = self.generator.integers(0, len(square) - side + 1, 2)
             square = square[top : top + side, left : left + side]
@@ -243,8 +250,7 @@ class _Squares(Dataset[tuple[Tensor, Tensor]]):
                 square = square[:, ::-1]
             if self.recipe.augment is not None:
                 square = self.recipe.augment(np.ascontiguousarray(square), self.generator)
-        pixels = torch.from_numpy(np.ascontiguousarray(square.transpose(2, 0, 1))).float() / 255
-        return pixels, self.labels[index]
+        return self.recipe.tensor(square), self.labels[index]
 
 
 class _Training(lightning.LightningModule):

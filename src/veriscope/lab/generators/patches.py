@@ -98,7 +98,7 @@ def random_patch(
     rgb: NDArray[np.uint8], made: NDArray[np.uint8], generator: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], dict[str, float | str]]:
     """A random part of ``made`` set into ``rgb``, both ``uint8 (H, W, 3)``: the picture, its mask and the settings."""
-    mask, settings = random_mask(*rgb.shape[:2], generator)
+    mask, settings = random_mask(rgb.shape[0], rgb.shape[1], generator)
     feather = float(generator.uniform(*FEATHER)) * max(rgb.shape[:2])
     picture, mask = patched(rgb, made, mask, feather)
     return picture, mask, {**settings, "feather": round(feather, 2), "area": round(float(mask.mean()), 4)}

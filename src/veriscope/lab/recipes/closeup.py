@@ -15,4 +15,5 @@ RECIPE = HeadRecipe(
     papers=("Ojha et al. 2023", "Cozzolino et al. 2024"),
     features=from_readings(depths.features, "detail"),
     fit=fit_linear,
+    slow=True,
 )

@@ -25,6 +25,7 @@ ON_REQUEST: tuple[str, ...] = (  # the field's methods, for comparison: asked on
     "veriscope.synthetic.aedetect:AEDetect",
     "veriscope.synthetic.clip_mlp:CLIPMLP",
     "veriscope.synthetic.closeup:Closeup",
+    "veriscope.synthetic.effort:Effort",
     "veriscope.synthetic.laundering:Laundering",
     "veriscope.synthetic.npr:NPR",
     "veriscope.synthetic.rigid:RIGID",

@@ -33,6 +33,7 @@ RECIPES = {  # name of the detector: where its recipe is
     "clip_mlp": "veriscope.lab.recipes.clip_mlp:RECIPE",
     "closeup": "veriscope.lab.recipes.closeup:RECIPE",
     "depths": "veriscope.lab.recipes.depths:RECIPE",
+    "effort": "veriscope.lab.recipes.effort:RECIPE",
     "laundering": "veriscope.lab.recipes.laundering:RECIPE",
     "npr": "veriscope.lab.recipes.npr:RECIPE",
     "rigid": "veriscope.lab.recipes.rigid:RECIPE",

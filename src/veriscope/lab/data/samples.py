@@ -195,21 +195,23 @@ def derived(
     name: str,
     make: Callable[[NDArray[np.uint8]], NDArray[Any]],
     *,
+    view: str = "whole",
     say: Callable[[str], None] = print,
 ) -> Shards:
-    """What a slow function makes of each sample's whole square, kept in the folder ``name`` beside the samples and resumed.
+    """What a slow function makes of one square of each sample, kept in the folder ``name`` beside the samples and resumed.
 
     Args:
         samples: N of them; those that other calls made are not made again.
         name: of the folder; a function that changes takes another name.
-        make: a square ``uint8 (224, 224, 3)`` to an array, always of the same shape.
+        make: a square ``uint8 (S, S, 3)`` to an array, always of the same shape.
+        view: which square, "whole" or "detail".
         say: called with each line of progress.
     Returns:
         N arrays.
     Raises:
         VeriscopeError: an array could not be made, or the disk is full; complete shards stay good.
     """
-    squares = samples.whole
+    squares: Shards = getattr(samples, view)
     names = [f"{squares.files[file].name.split('.')[0]}#{place}" for file, place in squares.places]
     _, made = kept(names, lambda place: make(squares[place]), squares.files[0].parent / name, name, say)
     if len(made) < len(names):

@@ -5,7 +5,7 @@ Papers: Vesnin et al. 2024 (AEDetect: Detecting AutoEncoder is Enough); Rajan et
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import nn
 
 from veriscope.lab.data.manifest import Row, deal, spread
 from veriscope.lab.data.samples import Samples, prepare
+from veriscope.lab.generators.methods import Method
 from veriscope.lab.networks.aedetect import Artefacts
 from veriscope.lab.recipes.export import export_network
 from veriscope.lab.recipes.networks import CALIBRATING, STOPPING, NetworkRecipe, fit, fit_most, key, scored
@@ -25,7 +26,6 @@ from veriscope.lab.recipes.reconstruction import (
     EVERYTHING,
     NOTHING,
     PATCH,
-    Pass,
     Told,
     autoencoders,
     cuts,
@@ -61,6 +61,7 @@ class Aligned(NetworkRecipe):
         again = pairs(
             spread(_real(rows, folds == CALIBRATING), settings.most // 6), by, work, settings, say, as_in_use=True
         )
+        learned_from = ", ".join(method.name for method in by)
         return finish(
             self,
             aside.rows,
@@ -68,7 +69,7 @@ class Aligned(NetworkRecipe):
             out,
             replace(settings, generators=named(settings)),
             data=f"{len(aside)} samples of sources of which the network saw nothing, each after a random history; it learned "
-            f"from real pictures and what {', '.join(by)} made of them, and from no generated picture",
+            f"from real pictures and what {learned_from} made of them, and from no generated picture",
             trained_on=[
                 row for row, stops in zip(learned.rows, stopping, strict=True) if not row.generated and not stops
             ],
@@ -86,7 +87,7 @@ class Aligned(NetworkRecipe):
 
 
 def pairs(
-    rows: Sequence[Row], by: Mapping[str, Pass], work: Path, settings: Settings, say: Say, *, as_in_use: bool = False
+    rows: Sequence[Row], by: Sequence[Method], work: Path, settings: Settings, say: Say, *, as_in_use: bool = False
 ) -> Told:
     """Cuts of real pictures, and these passed through the autoencoders ``by``; both kept in ``work``."""
     real, squares = cuts(rows, work / "pairs", settings.seed, say)

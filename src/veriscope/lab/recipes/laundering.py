@@ -5,7 +5,7 @@ Paper: Mandelli et al. 2024 (When Synthetic Traces Hide Real Content: Analysis o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from veriscope.lab.benchmark.metrics import auc
 from veriscope.lab.data.manifest import Row, deal, spread
 from veriscope.lab.data.samples import Samples, prepare
+from veriscope.lab.generators.methods import Method
 from veriscope.lab.networks.laundering import Odds, TwoStages
 from veriscope.lab.recipes.export import export_network
 from veriscope.lab.recipes.networks import CALIBRATING, STOPPING, NetworkRecipe, fit, fit_most, key, scored
@@ -28,7 +29,6 @@ from veriscope.lab.recipes.reconstruction import (
     NOTHING,
     PASSED,
     PATCH,
-    Pass,
     Told,
     autoencoders,
     cuts,
@@ -92,7 +92,7 @@ class ThreeKinds(NetworkRecipe):
             out,
             replace(settings, generators=named(settings)),
             data=f"{len(scores)} samples of sources of which the network saw nothing, each after a random history; "
-            f"{len(launderings)} of the real ones were laundered before it by {', '.join(by)}",
+            f"{len(launderings)} of the real ones were laundered before it by {', '.join(method.name for method in by)}",
             trained_on=[row for row, stops in zip(learned.rows, stopping, strict=True) if not stops],
             extra={"kinds_kept_aside": figures_of_kinds(odds, measured.labels)},
         )
@@ -111,7 +111,7 @@ class ThreeKinds(NetworkRecipe):
 
 def kinds(
     rows: Sequence[Row],
-    by: Mapping[str, Pass],
+    by: Sequence[Method],
     work: Path,
     settings: Settings,
     most: int,

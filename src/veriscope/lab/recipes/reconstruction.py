@@ -9,23 +9,22 @@ Papers: Vesnin et al. 2024 (AEDetect); Rajan et al. 2025 (aligned reconstruction
 
 from __future__ import annotations
 
-import hashlib
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from veriscope.errors import VeriscopeError
 from veriscope.lab.data.augmentation import random_history, resized
 from veriscope.lab.data.manifest import Row, load_pixels
 from veriscope.lab.data.samples import TURNS, Samples, Shards, kept
-from veriscope.lab.generators.autoencoder import load_autoencoder
-from veriscope.lab.generators.small import load_small
+from veriscope.lab.generators.methods import Method, methods
 from veriscope.lab.recipes.recipe import Say, Settings
 from veriscope.synthetic import views
 
@@ -34,19 +33,6 @@ PATCH = 128  # pixels a side, after it; no history makes a cut smaller
 HISTORIES = 8  # of each cut; they cost nothing to keep
 LEAST_SCALE = 0.5  # to which a large picture is made smaller before it is cut
 NOTHING, PASSED, EVERYTHING = 0.0, 0.5, 1.0  # how much of a picture a model made: pristine, laundered, generated
-
-
-@dataclass(frozen=True)
-class Pass:
-    """A pass through an autoencoder.
-
-    Attributes:
-        reconstruct: a picture ``uint8 (H, W, 3)`` RGB to its reconstruction, same shape.
-        mark: changes with the weights; a pass with a new mark is made again.
-    """
-
-    reconstruct: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-    mark: str
 
 
 @dataclass(frozen=True)
@@ -95,37 +81,23 @@ class Told(Samples):
         return replace(found, made=self.made[which])
 
 
-def autoencoders(settings: Settings) -> dict[str, Pass]:
-    """The autoencoders that ``settings.generators`` names: ``NAME=FOLDER`` or ``NAME=ENCODER,DECODER``.
+def autoencoders(settings: Settings) -> list[Method]:
+    """The autoencoders that ``settings.generators`` names.
 
     Raises:
-        VeriscopeError: none is named, one is named wrongly or twice.
-        ModelError: one cannot be opened.
+        VeriscopeError: none is named, one is misspelt or makes more than a reconstruction, or one cannot be opened.
     """
     if not settings.generators:
         raise VeriscopeError(
-            "this recipe learns from reconstructions: name one autoencoder or more, --generators NAME=FOLDER ..."
+            "this recipe learns from reconstructions: name one autoencoder or more, --generators NAME=PLACE ..."
         )
-    found: dict[str, Pass] = {}
-    for text in settings.generators:
-        name, equals, where = text.partition("=")
-        if not (name and equals and where) or name in found:
-            raise VeriscopeError(f"--generators: {text!r} is not NAME=FOLDER or NAME=ENCODER,DECODER with a new name")
-        paths = [Path(path) for path in where.split(",")]
-        model = load_autoencoder(*paths) if len(paths) == 2 else load_small(paths[0])
-        found[name] = Pass(model.reconstruct, mark(paths))
+    found = methods(settings.generators, "cuda" if torch.cuda.is_available() else "cpu")
+    for method in found:
+        if method.way != "reconstruct":
+            raise VeriscopeError(
+                f"--generators: {method.name} makes more than a reconstruction; write reconstruct:NAME=PLACE"
+            )
     return found
-
-
-def mark(paths: Sequence[Path]) -> str:
-    """Twelve hexadecimal digits that change with the weights in files or folders: their names, sizes and first megabytes."""
-    digest = hashlib.sha256()
-    for path in paths:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file():
-                with file.open("rb") as opened:
-                    digest.update(f"{file.name} {file.stat().st_size} ".encode() + opened.read(1 << 20))
-    return digest.hexdigest()[:12]
 
 
 def named(settings: Settings) -> list[str]:
@@ -152,30 +124,29 @@ def cuts(rows: Sequence[Row], folder: Path, seed: int, say: Say) -> tuple[list[R
 
 
 def passes(
-    rows: Sequence[Row], squares: Shards, by: Mapping[str, Pass], folder: Path, seed: int, say: Say
+    rows: Sequence[Row], squares: Shards, by: Sequence[Method], folder: Path, seed: int, say: Say
 ) -> tuple[list[Row], Shards]:
     """Each cut passed through one of the autoencoders, which take turns; kept in ``folder`` and resumed.
 
     Args:
         rows: (N,) the pictures.
         squares: (N,) their cuts.
-        by: the autoencoders by name; one whose mark is new makes its passes again.
+        by: the autoencoders; one with new weights makes its passes again.
         folder: where they are kept.
         seed: of the cuts.
         say: called with each line of progress.
     Returns:
         the rows with ``origin`` and ``method`` set, and the reconstructions ``uint8 (320, 320, 3)``.
     """
-    order = sorted(by)
-    turn = [order[zlib.crc32(row.key.encode()) % len(order)] for row in rows]
-    places, made = kept(
-        [f"{row.key}#{seed}#{by[name].mark}" for row, name in zip(rows, turn, strict=True)],
-        lambda place: by[turn[place]].reconstruct(squares[place]),
-        folder / "passes",
-        f"passes through {', '.join(order)}",
-        say,
-    )
-    return [replace(rows[place], origin=rows[place].key, method=turn[place]) for place in places], made
+    turn = [by[zlib.crc32(row.key.encode()) % len(by)] for row in rows]
+
+    def make(place: int) -> NDArray[np.uint8]:
+        return turn[place].make(squares[place], np.random.default_rng(seed)).picture
+
+    names = [f"{row.key}#{seed}#{method.weights}" for row, method in zip(rows, turn, strict=True)]
+    what = f"passes through {', '.join(method.name for method in by)}"
+    places, made = kept(names, make, folder / "passes", what, say)
+    return [replace(rows[place], origin=rows[place].key, method=turn[place].name) for place in places], made
 
 
 def told(parts: Sequence[tuple[Sequence[Row], Shards, float]], seed: int, *, as_in_use: bool = False) -> Told:

@@ -328,5 +328,6 @@ def test_dire_and_its_student_train_resume_and_are_asked_by_name(rows, tmp_path,
     assert [line for line in said if line.startswith("first-noise")]
     assert examined("distildire", tmp_path, rows[0].path)["detector"] == "distildire"
     said.clear()
-    assert trained("dire", rows, tmp_path, said, generators=[model], most=5) == figures
+    again = trained("dire", rows, tmp_path, said, generators=[model], most=5)
+    assert json.dumps(again) == json.dumps(figures)  # one of so few pictures is not a number
     assert not said

@@ -26,12 +26,17 @@ ON_REQUEST: tuple[str, ...] = (  # the field's methods, for comparison: asked on
     "veriscope.synthetic.clip_mlp:CLIPMLP",
     "veriscope.synthetic.closeup:Closeup",
     "veriscope.synthetic.cnndetection:CNNDetection",
+    "veriscope.synthetic.code:Code",
+    "veriscope.synthetic.dire:DIRE",
+    "veriscope.synthetic.distildire:DistilDIRE",
     "veriscope.synthetic.effort:Effort",
+    "veriscope.synthetic.geometry:Geometry",
     "veriscope.synthetic.laundering:Laundering",
     "veriscope.synthetic.npr:NPR",
     "veriscope.synthetic.patchcraft:PatchCraft",
     "veriscope.synthetic.rigid:RIGID",
     "veriscope.synthetic.rine:RINE",
+    "veriscope.synthetic.selfcon:SelfCon",
     "veriscope.synthetic.sfld:SFLD",
 )
 

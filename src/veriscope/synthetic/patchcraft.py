@@ -11,6 +11,8 @@ Paper: Zhong et al. 2023 (PatchCraft: Exploring Texture Patch for Efficient AI-g
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,8 +80,8 @@ def texture(patches: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.asarray(sum(np.abs(here - there).sum((1, 2, 3), dtype=np.int64) for here, there in pairs), np.int64)
 
 
-def patches_of(square: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The whole patches of a square ``uint8 (S, S, C)`` in reading order, ``uint8 (N, 32, 32, C)``; a rest is left out."""
+def patches_of(square: NDArray[Any]) -> NDArray[Any]:
+    """The whole patches of a square ``(S, S, C)`` in reading order, ``(N, 32, 32, C)``; a rest is left out."""
     down, across = square.shape[0] // PATCH, square.shape[1] // PATCH
     cut = square[: down * PATCH, : across * PATCH].reshape(down, PATCH, across, PATCH, -1)
     return np.ascontiguousarray(cut.swapaxes(1, 2).reshape(down * across, PATCH, PATCH, -1))

@@ -22,7 +22,9 @@ OPTIONS = (  # of Settings: name, type, metavar, help
     ("rate", float, "R", "learning rate"),
     ("patience", int, "N", "epochs without a better score on sources kept aside before it stops"),
     ("device", str, "D", "auto, cpu, gpu"),
+    ("still", int, "N", "pictures, from the first on, whose saved-again histories a head learns from (all)"),
     ("most", int, "N", "pictures of each class that slow methods are trained on"),
+    ("start", str, "FILE", "weights that a network starts from, of veriscope lab pretrain"),
 )
 
 

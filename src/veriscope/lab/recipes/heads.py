@@ -83,6 +83,8 @@ class HeadRecipe:
             samples = once_each(rows, work / "samples", settings, say)
         else:
             samples, _ = prepare(rows, work / "samples", seed=settings.seed, say=say)
+            first = {row.key for row in rows[: settings.still]}
+            samples = samples.chosen((samples.turns == 0) | np.array([row.key in first for row in samples.rows]))
         features = self.features(samples, say)
         folds = deal(samples.rows, settings.folds)
         scores = np.zeros(len(samples))

@@ -32,6 +32,7 @@ from veriscope.lab.data.manifest import Row, balanced_weights, deal
 from veriscope.lab.data.samples import Samples, Shards, prepare
 from veriscope.lab.recipes.export import export_network
 from veriscope.lab.recipes.recipe import Say, Settings, checked, finish
+from veriscope.lab.recipes.starting import start_from
 
 STOPPING, CALIBRATING = 0, 1  # folds
 MOST_STOPPING = 900  # samples that decide whether to stop
@@ -121,9 +122,14 @@ def key(mask: NDArray[np.bool_]) -> str:
 def fit_most(
     recipe: NetworkRecipe, samples: Samples, fitted: NDArray[np.bool_], work: Path, settings: Settings, say: Say
 ) -> nn.Module:
-    """As ``fit``, on the samples under ``fitted`` alone: a sixth of their groups stop the training."""
-    groups = np.array([zlib.crc32(f"{row.source}/{row.group}".encode()) % 6 for row in samples.rows])
-    stopping = fitted & (groups == 0)
+    """As ``fit``, on the samples under ``fitted`` alone: a sixth of each class's groups, at least one, stop the training."""
+    groups = np.array([f"{row.source}/{row.group}" for row in samples.rows])
+    generated = np.array([row.generated for row in samples.rows])
+    stops: set[str] = set()
+    for label in (0, 1):
+        dealt = sorted(set(groups[fitted & (generated == label)]), key=lambda name: (zlib.crc32(name.encode()), name))
+        stops.update(dealt[: -(-len(dealt) // 6)])
+    stopping = fitted & np.isin(groups, sorted(stops))
     return fit(recipe, samples, fitted & ~stopping, stopping, work, settings, say)
 
 
@@ -147,6 +153,8 @@ def fit(
     done = work / "done.json"
     wanted = {"settings": asdict(settings), "samples": int(fitted.sum())}
     if not (done.exists() and json.loads(done.read_text(encoding="utf-8"))["of"] == wanted):
+        if settings.start:
+            start_from(trained.network, Path(settings.start), say)
         train, stop = samples.chosen(fitted), samples.chosen(_few(stopping, settings.seed))
         sampler = WeightedRandomSampler(
             balanced_weights(train.rows).tolist(),

@@ -33,13 +33,18 @@ RECIPES = {  # name of the detector: where its recipe is
     "clip_mlp": "veriscope.lab.recipes.clip_mlp:RECIPE",
     "closeup": "veriscope.lab.recipes.closeup:RECIPE",
     "cnndetection": "veriscope.lab.recipes.cnndetection:RECIPE",
+    "code": "veriscope.lab.recipes.code:RECIPE",
     "depths": "veriscope.lab.recipes.depths:RECIPE",
+    "dire": "veriscope.lab.recipes.dire:RECIPE",
+    "distildire": "veriscope.lab.recipes.distildire:RECIPE",
     "effort": "veriscope.lab.recipes.effort:RECIPE",
+    "geometry": "veriscope.lab.recipes.geometry:RECIPE",
     "laundering": "veriscope.lab.recipes.laundering:RECIPE",
     "npr": "veriscope.lab.recipes.npr:RECIPE",
     "patchcraft": "veriscope.lab.recipes.patchcraft:RECIPE",
     "rigid": "veriscope.lab.recipes.rigid:RECIPE",
     "rine": "veriscope.lab.recipes.rine:RECIPE",
+    "selfcon": "veriscope.lab.recipes.selfcon:RECIPE",
     "sfld": "veriscope.lab.recipes.sfld:RECIPE",
 }
 Say = Callable[[str], None]
@@ -59,8 +64,12 @@ class Settings:
     rate: float = 1e-3  # the optimiser's learning rate
     patience: int = 4  # epochs without a better score on sources kept aside before training stops
     device: str = "auto"  # a GPU when there is one
+    still: int = (
+        1_000_000  # pictures, from the manifests' first on, whose two saved-again turns a head learns from as well
+    )
     most: int = 1500  # pictures of each class that slow methods are trained on
     generators: list[str] = field(default_factory=list)  # for pairs, as veriscope lab make-pairs takes them
+    start: str = ""  # safetensors that a network starts from, as veriscope lab pretrain writes them
 
 
 @runtime_checkable

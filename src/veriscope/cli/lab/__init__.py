@@ -16,6 +16,10 @@ GROUPS = (  # in the order of the help
     "combining",
     "measuring",
     "benchmarking",
+    "indexing",
+    "analysing",
+    "studying",
+    "pretraining",
 )
 
 

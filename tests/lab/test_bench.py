@@ -302,9 +302,14 @@ def test_measures_agree_with_the_reference():
     assert metrics.balanced_accuracy(x, y, 0.5) == pytest.approx(reference.balanced_accuracy_score(y, x > 0.5))
     false, true = metrics.roc_curve(x, y)
     assert np.trapezoid(true, false) == pytest.approx(metrics.auc(x, y))
-    said, _, weights = metrics.reliability_diagram(np.where(y, 1.0, -1.0), y)
-    assert weights.sum() == pytest.approx(1)
-    assert said.min() == pytest.approx(1 / 11)
+
+
+def test_what_is_said_beside_what_is_so():
+    y = np.arange(300) % 2 == 1  # bins of 30 hold one class each
+    said, so, weights = metrics.reliability_diagram(np.where(y, 1.0, -1.0), y)
+    np.testing.assert_allclose(weights, 0.1)
+    np.testing.assert_allclose(said, np.repeat([1 / 11, 10 / 11], 5))
+    np.testing.assert_array_equal(so, np.repeat([0, 1], 5))
     assert metrics.expected_calibration_error(np.where(y, 1.0, -1.0), y) == pytest.approx(1 / 11)
 
 

@@ -39,7 +39,7 @@ def test_each_measure_moves_as_its_name_says():
     scattered = named(shuffled.reshape(PHOTOGRAPH.shape))
     assert noisy["noise"] > usual["noise"] + 0.3
     assert noisy["texture_complexity"] > usual["texture_complexity"]
-    assert noisy["frequency_slope"] > usual["frequency_slope"] + 0.3
+    assert noisy["frequency_slope"] > usual["frequency_slope"] + 0.1
     assert blurred["smoothness"] > usual["smoothness"]
     assert blurred["sharpness"] < usual["sharpness"] - 0.5
     assert blurred["edge_density"] < usual["edge_density"]

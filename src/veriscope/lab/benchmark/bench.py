@@ -117,7 +117,7 @@ class Bench:
         self.folder = order.work / "bench"
         self.results = Results(self.folder / "answers.jsonl")
         self.detectors = self._detectors()
-        self.tables: dict[str, Any] = {"about": self._about(), "unavailable": self._unavailable()}
+        self.tables: dict[str, Any] = {"about": self._about(), "unavailable": self._unavailable(), "left_out": []}
         self.entries: list[Entry] = []
 
     def run(self) -> dict[str, Any]:
@@ -166,7 +166,7 @@ class Bench:
         entries, left_out = measuring.measure(jobs, [*self.detectors, *cheats], self.results, say=self.say)
         seen = {(entry.key, entry.variant): entry for entry in [*self.entries, *entries]}
         self.entries = list(seen.values())
-        self.tables["left_out"] = sorted({*self.tables.get("left_out", []), *left_out})
+        self.tables["left_out"] = sorted({*self.tables["left_out"], *left_out})
         ensemble = [detector.name for detector in measuring.shipped()] if self._wanted(ENSEMBLE) else []
         found = {where: one for where, one in figures.series(self.entries, ensemble).items() if self._wanted(where[0])}
         lines = figures.table(found, AS_IS)
@@ -198,7 +198,7 @@ class Bench:
         real = [row for row in self.tested if row.label == "real"]
         jobs = [(row, (AS_IS,)) for row in [*rows, *real]]
         entries, left_out = measuring.measure(jobs, [*self.detectors, *self._cheats], self.results, say=self.say)
-        self.tables["left_out"] = sorted({*self.tables.get("left_out", []), *left_out})
+        self.tables["left_out"] = sorted({*self.tables["left_out"], *left_out})
         ensemble = [detector.name for detector in measuring.shipped()] if self._wanted(ENSEMBLE) else []
         of_edited: dict[str, dict[str, float]] = {}
         of_real: dict[str, list[float]] = {}

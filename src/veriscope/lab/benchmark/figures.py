@@ -189,7 +189,7 @@ def row(name: str, one: Series) -> Table:
         "low": low,
         "high": high,
         "over": over,
-        "mean_source_pair_auc": _or_none(mean_source_pair_auc(x, y, one.sources)),
+        "mean_source_pair_auc": mean_source_pair_auc(x, y, one.sources),
         **{f"tpr_at_fpr_{rate:g}": tpr_at_fpr(x, y, rate) for rate in RATES},
         "average_precision": average_precision(x, y),
         "seconds": _or_none(one.seconds),

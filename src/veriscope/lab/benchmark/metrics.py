@@ -95,8 +95,8 @@ def roc_curve(scores: ArrayLike, positive: ArrayLike) -> tuple[NDArray[np.float6
     return false, true
 
 
-def mean_source_pair_auc(scores: ArrayLike, positive: ArrayLike, sources: ArrayLike, *, least: int = 8) -> float:
-    """Mean AUC over all pairs of one positive and one negative source with at least ``least`` pictures each.
+def mean_source_pair_auc(scores: ArrayLike, positive: ArrayLike, sources: ArrayLike, *, least: int = 8) -> float | None:
+    """Mean AUC over all pairs of one positive and one negative source with at least ``least`` pictures each, if there are any.
 
     It cannot be raised by telling one large source from another, nor by a per-source offset that happens to be right.
     """
@@ -110,7 +110,7 @@ def mean_source_pair_auc(scores: ArrayLike, positive: ArrayLike, sources: ArrayL
         for b in kept.values()
         if not y[b].any()
     ]
-    return float(np.mean(pairs)) if pairs else float("nan")
+    return float(np.mean(pairs)) if pairs else None
 
 
 def per_source_auc(scores: ArrayLike, positive: ArrayLike, sources: ArrayLike) -> dict[str, float]:

@@ -100,7 +100,7 @@ def _real(rows: Sequence[Row], which: NDArray[np.bool_]) -> list[Row]:
     return [row for row, wanted in zip(rows, which, strict=True) if wanted and not row.generated]
 
 
-def _figures(network: nn.Module, samples: Told, settings: Settings) -> dict[str, float | int]:
+def _figures(network: nn.Module, samples: Told, settings: Settings) -> dict[str, float | int | None]:
     sources = np.array([row.method or row.source for row in samples.rows])
     return figures_of(samples.labels, scored(network, samples.detail, settings), sources)
 

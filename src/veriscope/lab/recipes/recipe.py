@@ -201,19 +201,23 @@ def keep_scores(path: Path, rows: Sequence[Row], turns: NDArray[np.int64], score
     os.replace(partial, path)
 
 
-def figures_of(labels: NDArray[Any], scores: NDArray[np.float64], sources: NDArray[Any]) -> dict[str, float | int]:
+def figures_of(
+    labels: NDArray[Any], scores: NDArray[np.float64], sources: NDArray[Any]
+) -> dict[str, float | int | None]:
     """AUC, mean AUC over pairs of sources, and TPR at FPR 5, 1 and 0.1 % of held-out scores."""
+    pairs = mean_source_pair_auc(scores, labels, sources)
     return {
         "samples": len(labels),
         "sources": len(set(sources)),
         "auc": round(auc(scores, labels), 4),
-        "mean_source_pair_auc": round(mean_source_pair_auc(scores, labels, sources), 4),
+        "mean_source_pair_auc": None if pairs is None else round(pairs, 4),
         **{f"tpr_at_fpr_{rate}": round(tpr_at_fpr(scores, labels, rate), 4) for rate in (0.05, 0.01, 0.001)},
     }
 
 
 def _card(made: Recipe, figures: dict[str, Any], data: str) -> str:
     aside = figures["sources_kept_aside"]
+    pairs = aside["mean_source_pair_auc"]
     lines = [
         f"# Model card: {made.name}",
         "",
@@ -234,7 +238,7 @@ def _card(made: Recipe, figures: dict[str, Any], data: str) -> str:
         "",
         "| samples | sources | AUC | mean over source pairs | TPR at FPR 5 % | at 1 % | at 0.1 % |",
         "| --- | --- | --- | --- | --- | --- | --- |",
-        f"| {aside['samples']} | {aside['sources']} | {aside['auc']:.3f} | {aside['mean_source_pair_auc']:.3f} | "
+        f"| {aside['samples']} | {aside['sources']} | {aside['auc']:.3f} | {'–' if pairs is None else f'{pairs:.3f}'} | "
         f"{aside['tpr_at_fpr_0.05']:.3f} | {aside['tpr_at_fpr_0.01']:.3f} | {aside['tpr_at_fpr_0.001']:.3f} |",
         "",
     ]

@@ -18,12 +18,12 @@ from veriscope.picture import Picture
 
 GROUP = "veriscope.detectors"
 BUNDLED = (
+    "veriscope.synthetic.clip_mlp:CLIPMLP",
     "veriscope.synthetic.depths:Depths",
     "veriscope.tampering.double_quantisation:DoubleQuantisation",
 )
 ON_REQUEST: tuple[str, ...] = (  # the field's methods, for comparison: asked only by name
     "veriscope.synthetic.aedetect:AEDetect",
-    "veriscope.synthetic.clip_mlp:CLIPMLP",
     "veriscope.synthetic.closeup:Closeup",
     "veriscope.synthetic.cnndetection:CNNDetection",
     "veriscope.synthetic.code:Code",

@@ -42,7 +42,8 @@ def blocks(page, *languages):
 
 def command_lines(first):
     """The lines of all shell examples whose first word is ``first``, with the page they stand on."""
-    lines = [(page, line) for page in PAGES for body in blocks(page, "bash", "console") for line in body.splitlines()]
+    bodies = [(page, body.replace("\\\n", " ")) for page in PAGES for body in blocks(page, "bash", "console")]
+    lines = [(page, line) for page, body in bodies for line in body.splitlines()]
     return [(page, line.removeprefix("$ ")) for page, line in lines if line.removeprefix("$ ").startswith(f"{first} ")]
 
 

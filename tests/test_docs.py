@@ -208,8 +208,8 @@ def test_systems_table_has_a_row_for_each_system():
 
 
 def test_systems_script_writes_a_page_that_is_whole(tmp_path):
-    states = (ROOT / "docs" / "systems_state.csv").read_text().splitlines()[:4]
-    (tmp_path / "states.csv").write_text("\n".join(states) + "\n")
+    header = (ROOT / "docs" / "systems_state.csv").read_text().splitlines()[0]
+    (tmp_path / "states.csv").write_text("\n".join([header, "1,later,,,", "2,later,,,", "3,later,,,"]) + "\n")
     columns = ("n", "short name", "pillar", "headline result")
     lines = [
         columns,

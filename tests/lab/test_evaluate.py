@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from veriscope import plugins
 from veriscope.evidence import Evidence, Question
 from veriscope.lab.benchmark import evaluate, measuring
 from veriscope.lab.data.manifest import Row
@@ -29,12 +30,13 @@ def asked(monkeypatch):
     seen = []
 
     def hear(picture, detectors):
-        assert [detector.name for detector in detectors] == ["depths"]
+        (detector,) = detectors
         seen.append(picture.name)
         score = float(picture.rgb.mean() / 255 * 12 - 6)
-        return [(Evidence("depths", "1", Question.GENERATED, score, 0.0, 1.0, ""), 0.0)]
+        return [(Evidence("depths", detector.version, Question.GENERATED, score, 0.0, 1.0, ""), 0.0)]
 
     monkeypatch.setattr(measuring, "hear", hear)
+    monkeypatch.setattr(measuring, "shipped", lambda: plugins.named(["depths"]))
     return seen
 
 

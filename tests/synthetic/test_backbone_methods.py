@@ -99,6 +99,8 @@ def test_the_pass_of_the_whole_picture_is_shared(passes, monkeypatch):
 def test_without_weights_it_says_so(detector, passes, monkeypatch, tmp_path):
     from veriscope import models
 
+    (tmp_path / "models.toml").write_text("")
+    monkeypatch.setattr(models, "WEIGHTS", tmp_path)
     monkeypatch.setenv("VERISCOPE_MODELS", str(tmp_path))
     for cached in (models.registry, models.panels):
         cached.cache_clear()

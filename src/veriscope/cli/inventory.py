@@ -48,6 +48,7 @@ def list_detectors(options: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     table = Table("detector", "version", "question", "weighed", "about")
+    table.columns[0].min_width = max(len(row["name"]) for row in rows)  # a name is typed again: never cut it
     for row in rows:
         table.add_row(
             row["name"], row["version"], row["question"], "yes" if row["weighed"] else "shown only", row["about"]

@@ -112,7 +112,10 @@ def model(name: str) -> Model:
         return registry()[name]
     except KeyError:
         known = ", ".join(sorted(registry()))
-        raise ModelError(f"no model is called {name!r}; there are: {known}") from None
+        raise ModelError(
+            f"no model is called {name!r}; there are: {known}. A detector without bundled weights is trained by "
+            f"veriscope lab train {name}, and found in the folder that VERISCOPE_MODELS names"
+        ) from None
 
 
 @lru_cache(maxsize=1)

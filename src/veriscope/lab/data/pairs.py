@@ -186,8 +186,8 @@ def _one(
             line |= {"method": method.name, "settings": json.dumps(settings)}
             if made.mask is not None:
                 line["mask"] = f"masks/{method.name}/{stem}.png"
-                _write(out / line["mask"], _mask(made.mask))
-        _write(out / path, saving.encode(picture))
+                write_file(out / line["mask"], _mask(made.mask))
+        write_file(out / path, saving.encode(picture))
         table[path] = line
         outcome.made += 1
 
@@ -223,7 +223,12 @@ def _mask(mask: NDArray[np.bool_]) -> bytes:
     return data.tobytes()
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file, and its folder, so that it is whole or not there.
+
+    Raises:
+        VeriscopeError: it cannot be written, for example because the disk is full.
+    """
     partial = path.with_name(f"{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ Paper: Baradad et al. 2022 (Procedural Image Programs for Representation Learnin
 from __future__ import annotations
 
 import csv
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from veriscope.errors import VeriscopeError
 from veriscope.lab.data.manifest import write_manifest
+from veriscope.lab.data.pairs import write_file
 from veriscope.lab.data.programs import Program, drawn
 from veriscope.lab.data.variants import saved
 
@@ -55,7 +55,7 @@ def make_procedural(
     try:
         for done, (number, path) in enumerate(todo, 1):
             program = telling(np.random.default_rng((seed, number)), side)
-            _write(out / path, saved(program.picture(side), "PNG"))
+            write_file(out / path, saved(program.picture(side), "PNG"))
             table[path] = {
                 **{"path": path, "label": "none", "source": f"procedural-seed{seed}", "group": f"{folder}/{number}"},
                 **{"split": "train" if number % ASIDE else "val", "generator": "procedural", "method": str(program)},
@@ -96,14 +96,3 @@ def _held(out: Path, folder: str) -> dict[str, dict[str, str]]:
     if strange is not None:
         raise VeriscopeError(f"{path}: holds {strange}, of another seed or side or no program's; name another folder")
     return table
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise VeriscopeError(f"{path}: cannot be written: {error.strerror}; what was complete is kept") from error

@@ -20,8 +20,8 @@ from veriscope.container.jpeg import history
 from veriscope.container.jpeg_coefficients import as_stored, coefficients, upright
 from veriscope.container.jpeg_tables import standard_table
 from veriscope.container.jpeg_traces import BASIS, FREQUENCIES, ROUNDING
-from veriscope.evidence import Evidence, Question
 from veriscope.picture import Picture
+from veriscope.tampering.localisation import Localisation, Localiser, carries_traces
 
 LEVELS = 48  # quantised magnitudes told apart
 CALIBRATION_BLOCKS = 128  # a side: the unquantised distribution needs no more than 1 MP
@@ -132,14 +132,14 @@ def _map(picture: Picture) -> NDArray[np.float32] | None:
     return np.ascontiguousarray(upright(posterior, picture.orientation))
 
 
-class DoubleQuantisation:
-    """An exhibit: the map of ``dq_map``, not weighed in this version."""
+class DoubleQuantisation(Localiser):
+    """Which part lacks the earlier save's double quantisation: the map of ``dq_map``."""
 
     name: ClassVar[str] = "double_quantisation"
-    version: ClassVar[str] = "1"
-    question: ClassVar[Question] = Question.EDITED
+    version: ClassVar[str] = "2"
+    quick: ClassVar[bool] = True
 
-    def __call__(self, picture: Picture) -> Evidence | None:
+    def find(self, picture: Picture) -> Localisation | None:
         """The map and a sentence on it; None where the test does not apply."""
         found = dq_map(picture)
         if found is None:
@@ -155,15 +155,12 @@ class DoubleQuantisation:
             says = "The traces of the earlier JPEG save run through the whole picture; no part stands out."
         later = past.current_quality is not None and (past.previous_quality or 0) > past.current_quality
         limits = "It works on the earlier save's own grid, and only where that save was at the lower quality"
-        return Evidence(
-            detector=self.name,
-            version=self.version,
-            question=self.question,
+        judged = carries_traces(picture)
+        return Localisation(
+            map=found * judged,
+            judged=judged,
             score=share,
-            log10_lr=0.0,
+            says=says,
             reliability=0.2 if later else 0.5,
             reason=f"{limits}; here it was at the higher one." if later else f"{limits}; flat areas tell nothing.",
-            says=says,
-            map=found,
-            weighed=False,
         )

@@ -49,7 +49,7 @@ REACH = 0.12  # of a line's height: how far a letter's edit reaches around it in
 @lru_cache(maxsize=1)
 def fonts() -> tuple[str, ...]:
     """Files of fonts with letters, by name; empty where the system keeps none."""
-    found = {}
+    found: dict[str, str] = {}
     for folder in FOLDERS:
         for place, _, names in os.walk(Path(folder).expanduser()):
             chosen = (name for name in names if name.lower().endswith(SUFFIXES))
@@ -128,7 +128,7 @@ def _word(generator: np.random.Generator) -> str:
     if kind < 0.45:  # numbers, as prices, dates and plates have them
         digits = "".join(generator.choice(list(string.digits), length))
         place = int(generator.integers(1, length))
-        return digits[:place] + str(generator.choice(list(".,:-/") + [""])) + digits[place:]
+        return digits[:place] + str(generator.choice([*".,:-/", ""])) + digits[place:]
     vowels, consonants = list("aeiou"), list("bcdfghklmnprstvwz")
     letters = [str(generator.choice(consonants if place % 2 else vowels)) for place in range(length)]
     word = "".join(letters)
@@ -139,7 +139,7 @@ def _drawn(text: str, font: Font) -> NDArray[np.float32]:
     left, top, right, bottom = (int(np.floor(edge)) for edge in font.getbbox(text))
     canvas = Image.new("L", (max(1, right - left + 1), max(1, bottom - top + 1)))
     ImageDraw.Draw(canvas).text((-left, -top), text, font=font, fill=255)
-    return np.asarray(canvas, np.float32) / 255
+    return np.asarray(canvas, np.float32) / np.float32(255)
 
 
 def _flattest(rgb: Pixels, size: tuple[int, ...], generator: np.random.Generator) -> tuple[int, int]:

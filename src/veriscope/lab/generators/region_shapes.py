@@ -118,16 +118,17 @@ def _joined(
         for pair in np.unique(np.stack([one[one != other], other[one != other]], 1), axis=0).tolist():
             neighbours.setdefault(pair[0], set()).add(pair[1])
             neighbours.setdefault(pair[1], set()).add(pair[0])
-    taken, seen, covered, queue = [], {first}, 0.0, [(0.0, first)]
+    taken: list[int] = []
+    seen, covered, queue = {first}, 0.0, [(0.0, first)]
     while queue and covered < wanted:
         _, basin = heapq.heappop(queue)
         if taken and covered + sizes[basin] - wanted > wanted - covered:
             break  # nearer to what is wanted without it
         taken.append(basin)
         covered += sizes[basin]
-        for other in neighbours.get(basin, set()) - seen:
-            seen.add(other)
-            heapq.heappush(queue, (float(apart[other]), other))
+        for beside in neighbours.get(basin, set()) - seen:
+            seen.add(beside)
+            heapq.heappush(queue, (float(apart[beside]), beside))
     return taken
 
 

@@ -25,7 +25,7 @@ WAYS = ("telea", "navier-stokes", "exemplar", "exemplar healed")
 SHARES = (0.25, 0.15, 0.35, 0.25)
 RADIUS = 3  # pixels around each that the two fills from the border look at
 BEYOND = 16  # pixels of the picture around the hole that they are given
-DIFFUSED = 160  # pixels a side of the hole; a larger one is filled from the border on a smaller copy
+DIFFUSED = 112  # pixels a side of the hole; a larger one is filled from the border on a smaller copy
 SKETCH = 72  # pixels of the longer side of the copy on which exemplars are found
 PATCH = 7  # pixels a side of an exemplar on that copy
 MOST_EXEMPLARS = 1000  # that are compared, drawn from all
@@ -80,7 +80,7 @@ def _sources(
     small: NDArray[np.float32], hole: Mask, generator: np.random.Generator
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """For each pixel of the sketch the row and the column of the pixel that it shows: itself outside the hole."""
-    down, across = np.indices(hole.shape)
+    down, across = np.indices(hole.shape)[0], np.indices(hole.shape)[1]
     half = PATCH // 2
     windows = sliding_window_view(np.pad(hole, half, constant_values=True), (PATCH, PATCH))
     centres = np.argwhere(~windows.any((2, 3)))  # of patches wholly outside the hole and inside the picture

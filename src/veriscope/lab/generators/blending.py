@@ -89,7 +89,7 @@ def with_light_of(host: Pixels, part: Pixels, mask: Mask) -> Pixels:
 
 
 def membrane(values: NDArray[np.float32], inside: Mask) -> NDArray[np.float32]:
-    """Values ``float32 (h, w, C)``, those ``inside`` replaced by a smooth interpolation of those around (nearly harmonic).
+    """Values ``float32 (h, w, 3)``, those ``inside`` replaced by a smooth interpolation of those around (nearly harmonic).
 
     Where nothing is outside, all are 0.
     """
@@ -161,6 +161,7 @@ def placed(
     exact = scale == 1 and angle == 0
     if exact:  # whole pixels, so that none is interpolated
         shift = np.rint(shift)
+        goal = turn @ middle + shift
     matrix = np.column_stack([turn, shift])
     interpolation = cv2.INTER_NEAREST if exact else int(generator.choice(INTERPOLATIONS))
     canvas = (size[1], size[0])

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -34,6 +34,7 @@ from veriscope.errors import PluginError
 from veriscope.evidence import Evidence, Question
 from veriscope.examination import hear
 from veriscope.picture import Limits, Picture, open_picture
+from veriscope.plugins import Detector
 from veriscope.reporting.overlay import over_picture
 from veriscope.tampering.localisation import Localisation, Localiser
 from veriscope.tampering.regions import regions
@@ -135,6 +136,7 @@ def write_maps(path: Path, out: Path, name: str, settings: Settings) -> Path:
     with tempfile.TemporaryDirectory(prefix=".veriscope-", dir=out) as made:
         folder = Path(made)
         rows, heard = _write_methods(picture, folder, name, size, settings)
+        files = sorted(file.name for file in folder.iterdir())
         record = {
             "kind": KIND,
             "schema": SCHEMA,
@@ -150,12 +152,12 @@ def write_maps(path: Path, out: Path, name: str, settings: Settings) -> Path:
             "edited": weigh(Question.EDITED, heard, models.panels()).model_dump(mode="json"),
             "methods": rows,
             "veriscope": installed_version("veriscope"),
-            "files": sorted(file.name for file in folder.iterdir()),
+            "files": files,
             "seconds": round(time.perf_counter() - began, 3),
         }
         text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
         (folder / f"{name}.json").write_text(text, encoding="utf-8", errors="replace")
-        return _put_in_place(folder, out, name, record["files"])
+        return _put_in_place(folder, out, name, files)
 
 
 def map_size(height: int, width: int) -> tuple[int, int]:
@@ -176,7 +178,7 @@ def _write_methods(
     heard: list[Evidence] = []
     with zipfile.ZipFile(folder / f"{name}.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for method in settings.localisers:
-            answered = hear(picture, [method], time_limit=settings.time_limit)
+            answered = hear(picture, [cast(Detector, method)], time_limit=settings.time_limit)
             if not answered:
                 rows[method.name] = {"version": str(method.version), "reason": SILENT}
                 continue
@@ -223,7 +225,7 @@ def overlay_png(found: Localisation, picture: Picture) -> bytes:
 
 
 def _bytes_of(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(values, 0, 1) * 255), np.uint8)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

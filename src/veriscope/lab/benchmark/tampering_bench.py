@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -34,6 +34,7 @@ from veriscope.lab.benchmark.tampering_answers import Answer, Entry, Results
 from veriscope.lab.benchmark.tampering_figures import AUTHENTIC, CALLED_SHARE, EDITED, FUSED
 from veriscope.lab.data.manifest import Row, read_lines, spread, without_signature
 from veriscope.picture import Picture, open_picture
+from veriscope.plugins import Detector
 from veriscope.reporting.files import write_atomically
 from veriscope.reporting.overlay import over_picture
 from veriscope.tampering.localisation import Localiser, resized
@@ -94,9 +95,9 @@ def _all_names() -> list[str]:
 
 def marks_of(methods: Sequence[Localiser]) -> dict[str, str]:
     """By method, what changes when its version or weights do; the fused one's changes with any localiser's."""
-    found = {method.name: mark_of(method) for method in methods}
+    found = {method.name: mark_of(cast(Detector, method)) for method in methods}
     if FUSED in found:
-        members = [found[FUSED], *(mark_of(method) for method in localisers())]
+        members = [found[FUSED], *(mark_of(cast(Detector, method)) for method in localisers())]
         found[FUSED] = hashlib.sha256(" ".join(members).encode()).hexdigest()[:12]
     return found
 
@@ -140,7 +141,7 @@ def ask(method: Localiser, picture: Picture, mask: NDArray[np.bool_], mark: str)
     """What one method finds in a picture, measured against its mask, and the map; an empty map where it says nothing."""
     nothing = np.zeros((1, 1), np.float32)
     silent = {"method": method.name, "version": str(method.version), "mark": mark, **measured(nothing, mask)}
-    heard = hear(picture, [method], time_limit=TIME_LIMIT)
+    heard = hear(picture, [cast(Detector, method)], time_limit=TIME_LIMIT)
     if not heard:
         return Answer(**silent, reason=SILENT), nothing
     evidence, seconds = heard[0]

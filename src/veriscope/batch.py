@@ -11,27 +11,18 @@ import hashlib
 import json
 import os
 import shlex
-import signal
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
-from multiprocessing import get_context
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from veriscope.errors import PictureError, VeriscopeError
 from veriscope.evidence import Report
 from veriscope.picture import Limits
+from veriscope.processes import in_processes
 
-# Read by a worker as it starts: two workers that each spin on all cores take twice the time.
-BLAS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 THUMBNAIL_SIDE = 160  # pixels
-GRACE = 10.0  # seconds that workers may take to end
-AHEAD = 3  # pictures handed out for each process, so that none waits
 SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".avif", ".heic", ".heif", ".hif"),
     *(".tif", ".tiff", ".gif", ".bmp", ".dib"),
@@ -44,6 +35,7 @@ class Settings:
 
     detectors: tuple[str, ...] | None = None
     declared_only: bool = False
+    quick: bool = False
     limits: Limits = field(default_factory=Limits)
     time_limit: float = 60.0
     html: str | None = None  # folder for one HTML report a picture
@@ -68,6 +60,7 @@ class Settings:
         """
         words = ["veriscope", "examine", str(path)]
         words += ["--declared-only"] if self.declared_only else []
+        words += ["--quick"] if self.quick else []
         for name in self.detectors or ():
             words += ["--with", name]
         return shlex.join(words)
@@ -85,6 +78,7 @@ class Settings:
             path,
             detectors=self.detectors,
             declared_only=self.declared_only,
+            quick=self.quick,
             limits=self.limits,
             time_limit=self.time_limit,
             preview=preview,
@@ -213,7 +207,7 @@ def examine_many(
         VeriscopeError: the results file cannot be written.
     """
     earlier = read_results(results_file)
-    todo: deque[Path] = deque()
+    todo: list[Path] = []
     for path in paths:
         result = earlier.get(str(path))
         if (
@@ -228,7 +222,8 @@ def examine_many(
     if not todo:
         return
     with open_json_lines(results_file) as out:
-        for result in _run(todo, settings, jobs or os.cpu_count() or 1):
+        work, crashed = partial(_one, settings=settings), partial(_crashed, settings=settings)
+        for result in in_processes(todo, work, jobs or os.cpu_count() or 1, crashed):
             try:
                 out.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
                 out.flush()
@@ -253,61 +248,9 @@ def _end_last_line(path: Path) -> None:
                 file.write(b"\n")
 
 
-def _run(todo: deque[Path], settings: Settings, jobs: int) -> Iterator[Result]:
-    jobs = min(jobs, len(todo))
-    suspects: deque[Path] = deque()  # were under way when a process died: tried again one at a time
-    while todo or suspects:
-        alone = bool(suspects)
-        queue = suspects if alone else todo
-        workers = 1 if alone else jobs
-        threads = max(1, (os.cpu_count() or 1) // workers)
-        pool = ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(threads,)
-        )
-        running: dict[Future[Result], Path] = {}
-        before = {name: os.environ.get(name) for name in BLAS}
-        os.environ.update(dict.fromkeys(BLAS, str(threads)))
-        try:
-            while queue or running:
-                while queue and len(running) < (1 if alone else workers * AHEAD):
-                    path = queue.popleft()
-                    running[pool.submit(_one, path, settings)] = path
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    path = running[future]
-                    result = future.result()
-                    del running[future]
-                    yield result
-        except BrokenProcessPool:
-            if alone:
-                (path,) = running.values()
-                error = "its examination brought the process down (crash or out of memory)"
-                yield Result(str(path), stamp(path), settings.fingerprint, error=f"{path}: {error}")
-            else:
-                suspects.extend(running.values())
-        finally:
-            _stop(pool)
-            for name, value in before.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-def _stop(pool: ProcessPoolExecutor) -> None:
-    """End a pool: each worker may finish the picture it has, for a while; one that hangs is killed."""
-    processes = list((pool._processes or {}).values())  # shutdown forgets them
-    pool.shutdown(wait=False, cancel_futures=True)
-    deadline = time.monotonic() + GRACE
-    for process in processes:
-        process.join(max(0.0, deadline - time.monotonic()))
-        if process.is_alive():
-            process.kill()
-
-
-def _start_worker(threads: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and stops the run in order
-    os.environ["VERISCOPE_THREADS"] = str(threads)
-    import cv2
-
-    cv2.setNumThreads(threads)
+def _crashed(path: Path, settings: Settings) -> Result:
+    error = "its examination brought the process down (crash or out of memory)"
+    return Result(str(path), stamp(path), settings.fingerprint, error=f"{path}: {error}")
 
 
 def _one(path: Path, settings: Settings) -> Result:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 SCHEMA: Literal[1] = 1
 
 State = Literal["yes", "no", "cannot tell"]
+Answer = Literal["generated", "edited", "real", "cannot tell"]
 
 
 class Question(enum.StrEnum):
@@ -111,6 +112,19 @@ class EvidenceRow(_Row):
     seconds: float = 0.0
 
 
+class Explanation(_Row):
+    """What was measured of an edit, in words; composed from the evidence, never from what the picture shows."""
+
+    says: str
+    kind: str = Field(default="", description="of the edit; empty where it cannot be told")
+    places: list[str] = Field(default_factory=list, description="where, in words, the largest first")
+    share: float = Field(default=0.0, description="of the picture that the places take, in [0, 1]")
+    agreeing: list[str] = Field(default_factory=list, description="detectors that point at the largest place themselves")
+    by_user_model: dict[str, str] = Field(
+        default_factory=dict, description="what the user's own explainers wrote, by their name; not checked"
+    )
+
+
 class FileFacts(_Row):
     """The examined file. ``width`` and ``height`` are upright, in pixels."""
 
@@ -144,6 +158,10 @@ class Report(BaseModel):
     declares: list[Declaration]
     seen: list[Sighting] | None = None
     pixels: dict[str, Verdict]
+    answer: Answer = Field(default="cannot tell", description="what the verdicts on the pixels say together")
+    explanation: Explanation | None = Field(
+        default=None, description="of the edit, from measured facts; null where nothing looked for one"
+    )
     evidence: list[EvidenceRow]
     software: Software
     seconds: float

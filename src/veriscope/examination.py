@@ -28,7 +28,8 @@ from veriscope.evidence import (
 )
 from veriscope.picture import Limits, Picture, open_picture
 from veriscope.plugins import Detector
-from veriscope.weighing import strength, weigh
+from veriscope.tampering.explaining import explain
+from veriscope.weighing import answer, strength, weigh
 
 TIME_LIMIT = 60.0  # seconds for each detector
 PREVIEW_SIDE = 1600  # pixels: the picture inside a report
@@ -41,6 +42,7 @@ def examine(
     name: str | None = None,
     detectors: Sequence[str] | None = None,
     declared_only: bool = False,
+    quick: bool = False,
     limits: Limits | None = None,
     time_limit: float = TIME_LIMIT,
     preview: int = PREVIEW_SIDE,
@@ -53,6 +55,7 @@ def examine(
         name: what to call it in the report; the path's name by default.
         detectors: the names of those to ask; by default all but those that wait for a request.
         declared_only: read only what the file declares; the pixels are not asked.
+        quick: leave out the methods that take long; those for edits have a calibration of their own for it.
         limits: how large a file and how many pixels may be opened.
         time_limit: seconds that each detector may take.
         preview: longest side in pixels of the copy that is kept for renderers; 0 for none.
@@ -62,13 +65,14 @@ def examine(
         PluginError: a named detector does not exist.
     """
     started = time.perf_counter()
-    asked = () if declared_only else plugins.asked() if detectors is None else plugins.named(list(detectors))
+    asked = () if declared_only else plugins.asked(quick=quick) if detectors is None else plugins.named(list(detectors))
     picture = source if isinstance(source, Picture) else open_picture(source, name=name, limits=limits)
     declared = declarations(picture)
     answers = hear(picture, asked, time_limit=time_limit)
     heard = [evidence for evidence, _ in answers]
     questions = [] if declared_only else [*ASKED, *sorted({item.question for item in heard} - set(ASKED))]
     pixels = {str(question): weigh(question, heard, models.panels()) for question in questions}
+    edited = pixels.get(str(Question.EDITED)) if any(item.question == Question.EDITED for item in heard) else None
     report = Report(
         file=FileFacts(
             name=picture.name,
@@ -83,6 +87,8 @@ def examine(
         declares=declared,
         seen=None,
         pixels=pixels,
+        answer=answer(pixels),
+        explanation=None if edited is None else explain(picture, edited, heard),
         evidence=[_row(evidence, seconds) for evidence, seconds in answers],
         software=Software(veriscope=installed("veriscope"), models=_models_used(heard), command=command),
         seconds=round(time.perf_counter() - started, 3),
@@ -90,7 +96,24 @@ def examine(
     )
     if preview:
         report._preview = _preview(picture, preview)
-    return report
+    return _in_other_words(report, picture)
+
+
+def _in_other_words(report: Report, picture: Picture) -> Report:
+    """The report with what the user's own explainers write of it; a failing one says so in its place."""
+    explainers = plugins.explainers() if report.explanation is not None else {}
+    if not explainers or report.explanation is None:
+        return report
+    written: dict[str, str] = {}
+    for name, explainer in explainers.items():
+        try:
+            written[name] = str(explainer(picture, report))
+        except Exception as error:
+            written[name] = f"No words: {type(error).__name__}: {error}"
+    preview = report.preview
+    told = report.model_copy(update={"explanation": report.explanation.model_copy(update={"by_user_model": written})})
+    told._preview = preview
+    return told
 
 
 def hear(

@@ -36,6 +36,7 @@ from veriscope.examination import hear
 from veriscope.picture import Limits, Picture, open_picture
 from veriscope.plugins import Detector
 from veriscope.reporting.overlay import over_picture
+from veriscope.tampering.fused import FusedQuick
 from veriscope.tampering.localisation import Localisation, Localiser
 from veriscope.tampering.regions import regions
 from veriscope.weighing import weigh
@@ -72,7 +73,7 @@ class Settings:
         Raises:
             PluginError: a name is not a localiser's, or no method is left.
         """
-        found = plugins.asked() if self.methods is None else plugins.named(list(self.methods))
+        found = plugins.asked(quick=self.quick) if self.methods is None else plugins.named(list(self.methods))
         known = [detector.name for detector in plugins.detectors() if isinstance(detector, Localiser)]
         for detector in found:
             if self.methods is not None and not isinstance(detector, Localiser):
@@ -82,7 +83,7 @@ class Settings:
             raise PluginError(
                 f"no{' quick' * self.quick} method that maps edits is chosen; there are: {', '.join(known)}"
             )
-        return tuple(sorted(kept, key=lambda one: one.name == FUSED))
+        return tuple(sorted(kept, key=lambda one: called(one) == FUSED))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -108,8 +109,13 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 def files_of(name: str, settings: Settings) -> list[str]:
     """Every file that may be written of a picture, by the name given to it."""
-    methods = [f"{name}.{plain_name(method.name)}.png" for method in settings.localisers]
+    methods = [f"{name}.{plain_name(called(method))}.png" for method in settings.localisers]
     return [f"{name}.json", f"{name}.npz", f"{name}.overlay.png", *methods]
+
+
+def called(method: Localiser) -> str:
+    """What a method is called in the files: the quick fused map takes the place of the other."""
+    return FUSED if isinstance(method, FusedQuick) else method.name
 
 
 def plain_name(method: str) -> str:
@@ -180,19 +186,19 @@ def _write_methods(
         for method in settings.localisers:
             answered = hear(picture, [cast(Detector, method)], time_limit=settings.time_limit)
             if not answered:
-                rows[method.name] = {"version": str(method.version), "reason": SILENT}
+                rows[called(method)] = {"version": str(method.version), "reason": SILENT}
                 continue
             evidence, seconds = answered[0]
             heard.append(evidence)
             found = None if evidence.map is None else method.locate(picture)
-            rows[method.name] = _row(evidence, seconds, found)
+            rows[called(method)] = _row(evidence, seconds, found)
             if found is None:  # it failed or took too long
                 continue
             values = np.rint(np.clip(found.at(*size), 0, 1) * STEPS) / np.float32(STEPS)
-            with archive.open(f"{plain_name(method.name)}.npy", "w", force_zip64=True) as file:
+            with archive.open(f"{plain_name(called(method))}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, values.astype(np.float32), allow_pickle=False)
-            (folder / f"{name}.{plain_name(method.name)}.png").write_bytes(_png(_bytes_of(values)))
-            if method.name == FUSED:
+            (folder / f"{name}.{plain_name(called(method))}.png").write_bytes(_png(_bytes_of(values)))
+            if called(method) == FUSED:
                 (folder / f"{name}.overlay.png").write_bytes(overlay_png(found, picture))
     return rows, heard
 

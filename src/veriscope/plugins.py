@@ -13,15 +13,31 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, runtime_checkable
 
 from veriscope.errors import PluginError
-from veriscope.evidence import Evidence, Question
+from veriscope.evidence import Evidence, Question, Report
 from veriscope.picture import Picture
 
 GROUP = "veriscope.detectors"
+EXPLAINERS = "veriscope.explainers"  # a user's own multimodal model: called with the picture and the report, gives text
 BUNDLED = (
     "veriscope.synthetic.clip_mlp:CLIPMLP",
     "veriscope.synthetic.depths:Depths",
+    "veriscope.tampering.fused:Fused",
+    "veriscope.tampering.localiser:MainLocaliser",
     "veriscope.tampering.double_quantisation:DoubleQuantisation",
+    "veriscope.tampering.grid:Grid",
+    "veriscope.tampering.ghosts:Ghosts",
+    "veriscope.tampering.fingerprint:Fingerprint",
+    "veriscope.tampering.consistency:Consistency",
+    "veriscope.tampering.noise_level:NoiseLevel",
+    "veriscope.tampering.demosaicing:Demosaicing",
+    "veriscope.tampering.copy_move:CopyMove",
+    "veriscope.tampering.copy_move_keypoints:CopyMoveKeypoints",
+    "veriscope.tampering.weak:Weak",
+    "veriscope.tampering.text_tampering:TextTampering",
+    "veriscope.tampering.warps:Warps",
+    "veriscope.tampering.error_level:ErrorLevel",
 )
+IN_HASTE = ("FusedQuick",)  # stand in for slow ones in a quick examination
 ON_REQUEST: tuple[str, ...] = (  # the field's methods, for comparison: asked only by name
     "veriscope.synthetic.aedetect:AEDetect",
     "veriscope.synthetic.closeup:Closeup",
@@ -38,6 +54,7 @@ ON_REQUEST: tuple[str, ...] = (  # the field's methods, for comparison: asked on
     "veriscope.synthetic.rine:RINE",
     "veriscope.synthetic.selfcon:SelfCon",
     "veriscope.synthetic.sfld:SFLD",
+    "veriscope.tampering.fused:FusedQuick",
 )
 
 
@@ -85,12 +102,20 @@ def _load(name: str, load: Callable[[], object]) -> Detector:
     return detector
 
 
-def asked() -> tuple[Detector, ...]:
-    """The detectors that an examination asks unless told otherwise: all but those that wait for a request."""
+def asked(*, quick: bool = False) -> tuple[Detector, ...]:
+    """The detectors that an examination asks unless told otherwise: all but those that wait for a request.
+
+    Args:
+        quick: leave out those that say of themselves that they take long, and ask what stands in for them.
+    """
     waiting = {where.rpartition(":")[2] for where in ON_REQUEST}
-    return tuple(
+    found = [
         detector for detector in detectors() if type(detector).__name__ not in waiting and detector.name not in waiting
-    )
+    ]
+    if not quick:
+        return tuple(found)
+    stand_ins = [detector for detector in detectors() if type(detector).__name__ in IN_HASTE]
+    return (*stand_ins, *(detector for detector in found if getattr(detector, "quick", True)))
 
 
 def _bundled(where: str) -> Callable[[], object]:
@@ -109,6 +134,25 @@ def detectors() -> tuple[Detector, ...]:
             detector = Broken(entry.name, PluginError(f"another detector is already called {detector.name!r}"))
         found.append(detector)
     return tuple(found)
+
+
+@lru_cache(maxsize=1)
+def explainers() -> dict[str, Callable[[Picture, Report], str]]:
+    """The user's own explainers by name; one that cannot be loaded is left in the list and raises when it is called."""
+    found: dict[str, Callable[[Picture, Report], str]] = {}
+    for entry in sorted(entry_points(group=EXPLAINERS), key=lambda entry: entry.name):
+        try:
+            found[entry.name] = entry.load()
+        except Exception as error:
+            found[entry.name] = _unloadable(entry.name, error)
+    return found
+
+
+def _unloadable(name: str, error: Exception) -> Callable[[Picture, Report], str]:
+    def explain(picture: Picture, report: Report) -> str:  # noqa: ARG001 (the shared signature)
+        raise PluginError(f"explainer {name} could not be loaded: {error}")
+
+    return explain
 
 
 def named(names: list[str]) -> tuple[Detector, ...]:

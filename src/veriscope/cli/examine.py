@@ -39,6 +39,7 @@ def add_to(commands: Any) -> None:
     )
     command.add_argument("--jobs", type=int, default=0, metavar="N", help="processes for a folder (0: one a core)")
     command.add_argument("--declared-only", action="store_true", help="read what the file declares, not the pixels")
+    command.add_argument("--quick", action="store_true", help="leave out the methods that take long")
     command.add_argument("--with", dest="detectors", action="append", metavar="NAME", help="ask only this detector")
     command.add_argument("--max-bytes", type=int, default=Limits().bytes, help="largest file to open (200000000)")
     command.add_argument("--max-pixels", type=int, default=Limits().pixels, help="largest picture (250000000)")
@@ -68,6 +69,7 @@ def _settings(options: argparse.Namespace) -> batch.Settings:
     return batch.Settings(
         detectors=tuple(options.detectors) if options.detectors else None,
         declared_only=options.declared_only,
+        quick=options.quick,
         limits=Limits(bytes=options.max_bytes, pixels=options.max_pixels),
         time_limit=options.time_limit,
     )

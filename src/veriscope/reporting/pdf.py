@@ -107,7 +107,7 @@ def _story(report: Report) -> list[Flowable]:
     if not report.seen:
         story.append(_paragraph(wording.NOT_COMPARED if report.seen is None else wording.NOT_SEEN))
 
-    blocks = [_verdict(question, verdict) for question, verdict in report.pixels.items()]
+    blocks = [[*_verdict(question, verdict), *_words(question, report)] for question, verdict in report.pixels.items()]
     story += _section(f"3. {wording.ANSWERS['pixels']}", blocks or [[_paragraph(wording.NOT_ASKED)]])
 
     for title, rows in (
@@ -129,6 +129,17 @@ def _story(report: Report) -> list[Flowable]:
     story.append(_title("What this report cannot say"))
     story += [_paragraph(f"• {limit}", "item") for limit in wording.LIMITS]
     return story
+
+
+def _words(question: str, report: Report) -> list[Flowable]:
+    """What the explanation of an edit says, under the verdict on it."""
+    if question != "edited" or report.explanation is None:
+        return []
+    others = (
+        f"In the words of {wording.plain(name, 60)}, which nobody checked: {wording.plain(words, 2000)}"
+        for name, words in report.explanation.by_user_model.items()
+    )
+    return [_paragraph(report.explanation.says, "body", 1200), *(_paragraph(words, "soft", 2100) for words in others)]
 
 
 def _section(title: str, blocks: list[list[Flowable]]) -> list[Flowable]:

@@ -55,6 +55,11 @@ def print_report(report: Report, console: Console | None = None) -> None:
         if number:
             page.gap()
         _verdict(page, question, verdict)
+        if question == "edited" and report.explanation is not None:
+            page.line(Text(wording.plain(report.explanation.says, 1200)), indent=4)
+            for name, words in report.explanation.by_user_model.items():
+                told = f"In the words of {wording.plain(name, 60)}, which nobody checked: {wording.plain(words, 2000)}"
+                page.line(Text(told, "dim"), indent=4)
     if not report.pixels:
         page.line(Text(wording.NOT_ASKED), indent=2)
 

@@ -12,10 +12,12 @@ from veriscope.errors import VeriscopeError
 GROUPS = (  # in the order of the help
     "data",
     "making",
+    "editing",
     "training",
     "combining",
     "measuring",
     "benchmarking",
+    "tampering",
     "indexing",
     "analysing",
     "studying",

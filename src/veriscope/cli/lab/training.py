@@ -63,7 +63,7 @@ def train(options: argparse.Namespace) -> int:
     """Train a detector and print its figures on sources kept aside."""
     with extra():
         from veriscope.lab.data.checking import require_sound
-        from veriscope.lab.data.manifest import read_manifests
+        from veriscope.lab.data.manifest import LABELS, read_manifests
         from veriscope.lab.recipes.recipe import Settings, recipe
 
         made = recipe(options.name)
@@ -75,7 +75,7 @@ def train(options: argparse.Namespace) -> int:
             "--folds must be at least 3; --minutes, --epochs, --draws, --batch and --most must be positive"
         )
     require_sound(options.data, options.work, _say)
-    rows = read_manifests(options.data, ("train", "val"))
+    rows = read_manifests(options.data, ("train", "val"), getattr(made, "labels", tuple(LABELS)))
     figures = made.train(rows, options.work, options.out, settings, _say)
     print(json.dumps(figures["sources_kept_aside"], indent=1))
     print(

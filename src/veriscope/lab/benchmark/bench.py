@@ -29,7 +29,7 @@ from veriscope.lab.data.manifest import Row, read_manifests, spread
 from veriscope.lab.data.samples import Samples, prepare
 from veriscope.lab.data.variants import REENCODINGS
 from veriscope.lab.recipes.heads import HeadRecipe
-from veriscope.lab.recipes.recipe import RECIPES, Settings, recipe, write_json
+from veriscope.lab.recipes.recipe import RECIPES, Refittable, Settings, recipe, write_json
 
 SHARED = "75 % + JPEG 70"
 PROTOCOLS = ("installed", "sweeps", "matrix", "loso", "grid", "dff", "area", "latency")
@@ -307,7 +307,10 @@ class Bench:
                 self.say(f"recipe {name} cannot be loaded: {error}")
                 self.tables.setdefault("broken", {})[name] = f"{type(error).__name__}: {error}"
                 continue
-            if ALL in self.order.refit or HEADS not in self.order.refit or isinstance(made, HeadRecipe):
+            if not isinstance(made, Refittable):
+                if name in self.order.refit:
+                    raise VeriscopeError(f"recipe {name} does not answer whether a picture was generated")
+            elif ALL in self.order.refit or HEADS not in self.order.refit or isinstance(made, HeadRecipe):
                 chosen.append(made)
         return [*chosen, *(CheatRecipe(kind) for kind in KINDS)]
 

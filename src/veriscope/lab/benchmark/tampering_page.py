@@ -31,8 +31,8 @@ PUBLISHED = (  # figures of papers on CASIA v1, pixel F1 at the fixed threshold 
         "name": "TruFor",
         "by": "Guillaro et al., CVPR 2023",
         "figure": "0.737",
-        "data": "trained on CASIA v2, FantasticReality, IMD2020 and the tampCOCO and compRAISE sets, tested on the whole of "
-        "CASIA v1; CASIA v2 was made by the same people in the same way",
+        "data": "trained on corpora of many thousand edits, CASIA v2 among them, and tested on more of CASIA v1 than we hold; "
+        "our localiser saw neither",
     },
     {
         "name": "classical methods, one trace each",

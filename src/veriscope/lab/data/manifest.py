@@ -209,16 +209,18 @@ def read_manifest(path: Path, splits: Iterable[str] | None = None) -> list[Row]:
     return read_manifests([path], splits)
 
 
-def read_manifests(paths: Sequence[Path], splits: Iterable[str] | None = None) -> list[Row]:
-    """The real and generated rows of several manifests, one after the other.
+def read_manifests(
+    paths: Sequence[Path], splits: Iterable[str] | None = None, labels: Iterable[str] = tuple(LABELS)
+) -> list[Row]:
+    """The rows of several manifests, one after the other: the real and generated ones unless other labels are asked for.
 
     Raises:
         VeriscopeError: as ``read_manifest``.
     """
     lines = [line for path in paths for line in read_lines(path)]
     refuse(faults(lines))
-    wanted = None if splits is None else set(splits)
-    return [line.row for line in lines if line.row.label in LABELS and (wanted is None or line.row.split in wanted)]
+    wanted, told = None if splits is None else set(splits), set(labels)
+    return [line.row for line in lines if line.row.label in told and (wanted is None or line.row.split in wanted)]
 
 
 def write_manifest(path: Path, table: Sequence[Mapping[str, str]]) -> None:

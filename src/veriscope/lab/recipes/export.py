@@ -20,7 +20,8 @@ from veriscope.lab.networks.clip_vit import SIDE, Tower
 
 OPSET = 17
 BLOCKS = 8  # of the tower's twelve that the bundled backbone keeps
-LEAST_STORED = 1 << 16  # smaller matrices stay in full precision
+LEAST_STORED = 1 << 16  # numbers: smaller matrices stay in full precision
+LEAST_STORED_FILTERS = 1 << 13  # numbers: as above, of a convolution
 
 
 class Readings(nn.Module):
@@ -59,6 +60,18 @@ def export_backbone(tower: Tower, path: Path) -> None:
     onnx.save(model, str(path))
 
 
+def shrink(path: Path) -> None:
+    """Store the large weights of an ONNX file in 8 bits; the file is whole before and after."""
+    import onnx
+
+    model = onnx.load(str(path))
+    _store_in_8_bits(model)
+    onnx.checker.check_model(model)
+    partial = path.with_suffix(".partial.onnx")
+    onnx.save(model, str(partial))
+    os.replace(partial, path)
+
+
 def export_network(
     network: nn.Module, example: tuple[Tensor, ...], path: Path, inputs: tuple[str, ...] = ("pixels",)
 ) -> None:
@@ -70,8 +83,6 @@ def export_network(
         path: the ONNX file, whole or not there.
         inputs: their names.
     """
-    import onnx
-
     full = path.with_suffix(".full.onnx")
     torch.onnx.export(
         network.eval(),
@@ -83,31 +94,32 @@ def export_network(
         opset_version=OPSET,
         dynamo=False,
     )
-    model = onnx.load(str(full))
-    full.unlink()
-    _store_in_8_bits(model)
-    onnx.checker.check_model(model)
-    partial = path.with_suffix(".partial.onnx")
-    onnx.save(model, str(partial))
-    os.replace(partial, path)
+    shrink(full)
+    os.replace(full, path)
 
 
 def _store_in_8_bits(model: Any) -> None:
+    """Replace large weights of matrix products and convolutions by int8 steps, in place."""
     from onnx import helper, numpy_helper
 
     graph = model.graph
-    matrices = {node.input[1] for node in graph.node if node.op_type == "MatMul"}
+    axis = {  # of the output channels
+        node.input[1]: {"MatMul": 1, "Conv": 0}[node.op_type]
+        for node in graph.node
+        if node.op_type in ("MatMul", "Conv")
+    }
     stored = []
-    for tensor in [tensor for tensor in graph.initializer if tensor.name in matrices]:
+    for tensor in [tensor for tensor in graph.initializer if tensor.name in axis]:
         values = numpy_helper.to_array(tensor)
-        if values.size < LEAST_STORED:
+        if values.size < (LEAST_STORED if values.ndim == 2 else LEAST_STORED_FILTERS):
             continue
-        steps, scale = in_8_bits(values)
-        name = tensor.name
+        name, along = tensor.name, axis[tensor.name]
+        steps, scale = in_8_bits(values if along else values.reshape(len(values), -1).T)
         graph.initializer.remove(tensor)
+        steps = steps if along else np.ascontiguousarray(steps.T).reshape(values.shape)
         graph.initializer.append(numpy_helper.from_array(steps, f"{name}.steps"))
         graph.initializer.append(numpy_helper.from_array(scale, f"{name}.scale"))
-        stored.append(helper.make_node("DequantizeLinear", [f"{name}.steps", f"{name}.scale"], [name], axis=1))
+        stored.append(helper.make_node("DequantizeLinear", [f"{name}.steps", f"{name}.scale"], [name], axis=along))
     nodes = [*stored, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)

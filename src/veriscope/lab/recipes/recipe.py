@@ -34,18 +34,25 @@ RECIPES = {  # name of the detector: where its recipe is
     "closeup": "veriscope.lab.recipes.closeup:RECIPE",
     "cnndetection": "veriscope.lab.recipes.cnndetection:RECIPE",
     "code": "veriscope.lab.recipes.code:RECIPE",
+    "consistency": "veriscope.lab.recipes.consistency:RECIPE",
     "depths": "veriscope.lab.recipes.depths:RECIPE",
     "dire": "veriscope.lab.recipes.dire:RECIPE",
     "distildire": "veriscope.lab.recipes.distildire:RECIPE",
     "effort": "veriscope.lab.recipes.effort:RECIPE",
+    "fingerprint": "veriscope.lab.recipes.fingerprint:RECIPE",
+    "fused": "veriscope.lab.recipes.fused:RECIPE",
     "geometry": "veriscope.lab.recipes.geometry:RECIPE",
     "laundering": "veriscope.lab.recipes.laundering:RECIPE",
+    "localiser": "veriscope.lab.recipes.localiser:RECIPE",
     "npr": "veriscope.lab.recipes.npr:RECIPE",
     "patchcraft": "veriscope.lab.recipes.patchcraft:RECIPE",
     "rigid": "veriscope.lab.recipes.rigid:RECIPE",
     "rine": "veriscope.lab.recipes.rine:RECIPE",
     "selfcon": "veriscope.lab.recipes.selfcon:RECIPE",
     "sfld": "veriscope.lab.recipes.sfld:RECIPE",
+    "text_tampering": "veriscope.lab.recipes.text_tampering:RECIPE",
+    "warps": "veriscope.lab.recipes.warps:RECIPE",
+    "weak": "veriscope.lab.recipes.weak:RECIPE",
 }
 Say = Callable[[str], None]
 
@@ -97,6 +104,11 @@ class Recipe(Protocol):
         Run again over the same ``work`` it resumes.
         """
         ...
+
+
+@runtime_checkable
+class Refittable(Recipe, Protocol):
+    """A recipe that the benchmark can train again on parts of the samples: those that answer "is it generated?"."""
 
     def refit(
         self, samples: Samples, fitted: NDArray[np.bool_], work: Path, settings: Settings, say: Say

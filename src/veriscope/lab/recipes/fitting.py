@@ -1,0 +1,119 @@
+"""Run one Lightning training within a limit of minutes: resume, early stop on what is kept aside, TensorBoard, checkpoints.
+
+What a recipe gives is a module whose steps know their data; what it gets back has the best weights loaded. An interrupted
+training resumes from the last complete checkpoint; a finished one with the same settings only loads.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from veriscope.lab.recipes.recipe import Say, Settings, write_json
+
+Module = TypeVar("Module", bound=lightning.LightningModule)
+REFRESHED = 20  # batches between two lines of progress
+
+
+def fit_module(
+    trained: Module,
+    batches: Dataset[Any],
+    aside: Sequence[Any] | Dataset[Any],
+    work: Path,
+    settings: Settings,
+    say: Say,
+    *,
+    monitor: str = "aside",
+) -> Module:
+    """Train ``trained`` on ``batches``, an epoch being all of them, and load what was best on ``aside``.
+
+    Args:
+        trained: logs ``monitor``, higher being better, in its validation step.
+        batches: whole batches, by any index from 0 on; its length is that of an epoch, and each epoch asks for the indices
+            after those of the last. A batch depends on its index and a seed alone, so that a resumed training goes on alike.
+        aside: whole batches of sources kept aside.
+        work: folder of checkpoints and of the TensorBoard log.
+        settings: minutes, epochs, patience, seed and device are used.
+        say: called with each line for the user.
+        monitor: what is to be large.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+    work.mkdir(parents=True, exist_ok=True)
+    done, wanted = work / "done.json", {"settings": asdict(settings), "batches": len(batches)}  # type: ignore[arg-type] (it has a length)
+    if not (done.exists() and json.loads(done.read_text(encoding="utf-8"))["of"] == wanted):
+        best = ModelCheckpoint(work, "best", monitor=monitor, mode="max", enable_version_counter=False)
+        last = ModelCheckpoint(work, "last-{epoch}", monitor="epoch", mode="max", save_top_k=2)
+        trainer = lightning.Trainer(
+            max_epochs=settings.epochs,
+            max_time=timedelta(minutes=settings.minutes),
+            accelerator="auto" if settings.device == "auto" else settings.device,
+            devices=1,
+            callbacks=[
+                best,
+                last,
+                EarlyStopping(monitor, mode="max", patience=settings.patience),
+                TQDMProgressBar(refresh_rate=REFRESHED),
+            ],
+            logger=TensorBoardLogger(str(work), name="log", version=""),
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            log_every_n_steps=REFRESHED,
+            gradient_clip_val=5.0,
+        )
+        trainer.fit(
+            trained,
+            DataLoader(batches, batch_size=None, sampler=_Onwards(len(batches))),  # type: ignore[arg-type] (it has a length)
+            DataLoader(aside, batch_size=None, shuffle=False),
+            ckpt_path=resumable(work, say),
+            weights_only=False,
+        )
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        if not Path(best.best_model_path).is_file():  # the limit in minutes ended the first epoch
+            trainer.save_checkpoint(work / "best.ckpt")
+        score = None if best.best_model_score is None else float(best.best_model_score)
+        write_json(done, {"of": wanted, monitor: score, "epochs": trainer.current_epoch})
+        say(f"{trainer.current_epoch} epochs; best {monitor.replace('_', ' ')} on sources kept aside: {score}")
+    state = torch.load(work / "best.ckpt", map_location="cpu", weights_only=False)["state_dict"]
+    trained.load_state_dict(state)
+    return trained
+
+
+class _Onwards(Sampler[int]):
+    def __init__(self, count: int) -> None:
+        self.count, self.epoch = count, 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.epoch * self.count, (self.epoch + 1) * self.count))
+
+
+def resumable(work: Path, say: Say) -> Path | None:
+    """The newest checkpoint that can be read; a file that an interruption or a full disk left incomplete is passed over."""
+    for path in sorted(work.glob("last-*.ckpt"), key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            torch.load(path, map_location="cpu", weights_only=False)
+        except Exception as error:
+            say(f"{path.name} is not complete and is passed over: {error}")
+            continue
+        say(f"resuming from {path.name}")
+        return path
+    return None

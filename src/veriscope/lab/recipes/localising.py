@@ -1,0 +1,170 @@
+"""What the recipes of localisers share: real pictures by folds of sources, dense export, and how such a training ends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from veriscope.errors import VeriscopeError
+from veriscope.lab.data.manifest import Row, deal
+from veriscope.lab.recipes.export import OPSET, shrink
+from veriscope.lab.recipes.recipe import Settings, write_json
+
+
+class Named(Protocol):
+    """What a model card needs to know of a recipe."""
+
+    @property
+    def name(self) -> str:
+        """Of the detector."""
+        ...
+
+    @property
+    def about(self) -> str:
+        """One sentence."""
+        ...
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        """Authors, year and short title of each."""
+        ...
+
+
+def real(rows: Sequence[Row]) -> list[Row]:
+    """The real pictures among ``rows``.
+
+    Raises:
+        VeriscopeError: there is none.
+    """
+    found = [row for row in rows if row.label == "real"]
+    if not found:
+        raise VeriscopeError(
+            "this recipe learns from real pictures, and the manifests hold none in the splits train and val"
+        )
+    return found
+
+
+def folds_of_real(rows: Sequence[Row], folds: int) -> NDArray[np.int64]:
+    """The fold of each row, by whole sources.
+
+    Raises:
+        VeriscopeError: there are fewer sources than folds.
+    """
+    sources = {row.source for row in rows}
+    if len(sources) < folds:
+        raise VeriscopeError(f"{folds} folds of whole sources need as many real sources, and there are {len(sources)}")
+    return deal(rows, folds)
+
+
+def export_dense(
+    network: nn.Module, example: tuple[Tensor, ...], path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]
+) -> None:
+    """Write a network whose pictures may have any size: all but the channels of each input may vary afterwards.
+
+    Args:
+        network: a pure function of its inputs.
+        example: ``(N, C, H, W)``, ``(N, H, W, C)`` for tokens, or ``(N, D)`` each.
+        path: the ONNX file, whole or not there.
+        inputs: their names.
+        outputs: names of what it gives.
+    """
+
+    def varying(tensor: Tensor, name: str) -> dict[int, str]:
+        if tensor.ndim != 4:
+            return {0: f"{name}_n"}
+        first = 2 if tensor.shape[1] <= 64 and name != "tokens" else 1
+        return {0: "n", first: f"{name}_height", first + 1: f"{name}_width"}
+
+    network = network.eval()
+    with torch.no_grad():
+        given = network(*example)
+    given = given if isinstance(given, tuple) else (given,)
+    tensors = [*zip(inputs, example, strict=True), *zip(outputs, given, strict=True)]
+    partial = path.with_suffix(".partial.onnx")
+    torch.onnx.export(
+        network,
+        example,
+        str(partial),
+        input_names=list(inputs),
+        output_names=list(outputs),
+        dynamic_axes={name: varying(tensor, name) for name, tensor in tensors},
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    shrink(partial)
+    os.replace(partial, path)
+
+
+def finish_localiser(
+    made: Named,
+    out: Path,
+    settings: Settings,
+    aside: dict[str, Any],
+    *,
+    data: str,
+    trained_on: Sequence[Row],
+    files: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Write the figures, the model card and the registry's entry beside the weights.
+
+    Args:
+        made: the recipe.
+        out: folder that holds the weights.
+        settings: what it was trained with.
+        aside: figures on what was kept aside.
+        data: what that was, in words.
+        trained_on: the rows that the weights were fitted on.
+        files: the model's, the first being the one that is opened; ``NAME.onnx`` by default.
+    """
+    figures: dict[str, Any] = {
+        "settings": asdict(settings),
+        "pictures": {"real": len({row.key for row in trained_on})},
+        "sources": {"real": sorted({row.source for row in trained_on})},
+        "sources_kept_aside": aside,
+    }
+    write_json(out / f"{made.name}.figures.json", figures)
+    lines = [
+        f"# Model card: {made.name}",
+        "",
+        made.about,
+        "",
+        "Papers: " + "; ".join(made.papers) + ".",
+        "",
+        "## Training",
+        "",
+        f"{figures['pictures']['real']} real pictures of {len(figures['sources']['real'])} sources; settings and sources are "
+        f"in `{made.name}.figures.json`. Trained by `veriscope lab train {made.name}`.",
+        "",
+        "## Figures on what was kept aside",
+        "",
+        f"{data[:1].upper()}{data[1:]}.",
+        "",
+        "| " + " | ".join(name.replace("_", " ") for name in aside) + " |",
+        "| " + " | ".join("---" for _ in aside) + " |",
+        "| " + " | ".join(str(value) for value in aside.values()) + " |",
+        "",
+    ]
+    (out / f"{made.name}.md").write_text("\n".join(lines), encoding="utf-8")
+    names = files or (f"{made.name}.onnx",)
+    listed = ", ".join(f'"{name}" = "{hashlib.sha256((out / name).read_bytes()).hexdigest()}"' for name in names)
+    (out / f"{made.name}.model.toml").write_text(
+        f"[{made.name}]\n"
+        f'version = "{settings.version}"\n'
+        'licence = "Apache-2.0"\n'
+        f'source = "trained by this project: veriscope lab train {made.name}"\n'
+        f"about = {json.dumps(made.about)}\n"
+        f'used_by = ["{made.name}"]\n'
+        f"files = {{ {listed} }}\n",
+        encoding="utf-8",
+    )
+    return figures

@@ -1,0 +1,64 @@
+"""The localisers that are weighed together, in the order in which a report shows them; quick ones are asked in haste, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veriscope import models
+from veriscope.errors import VeriscopeError
+from veriscope.picture import Picture
+from veriscope.tampering.consistency import Consistency
+from veriscope.tampering.copy_move import CopyMove
+from veriscope.tampering.copy_move_keypoints import CopyMoveKeypoints
+from veriscope.tampering.demosaicing import Demosaicing
+from veriscope.tampering.double_quantisation import DoubleQuantisation
+from veriscope.tampering.fingerprint import Fingerprint
+from veriscope.tampering.grid import Grid
+from veriscope.tampering.localisation import Localisation, Localiser, resized
+from veriscope.tampering.localiser import MainLocaliser
+from veriscope.tampering.noise_level import NoiseLevel
+from veriscope.tampering.warps import Warps
+from veriscope.tampering.weak import Weak
+
+METHODS: tuple[Localiser, ...] = (
+    MainLocaliser(),
+    DoubleQuantisation(),
+    Grid(),
+    Fingerprint(),
+    Consistency(),
+    NoiseLevel(),
+    Demosaicing(),
+    CopyMove(),
+    CopyMoveKeypoints(),
+    Weak(),
+    Warps(),
+)
+LEARNED = {"localiser", "fingerprint", "consistency", "weak", "text_tampering", "warps"}
+
+
+@lru_cache(maxsize=1)
+def usable() -> tuple[Localiser, ...]:
+    """The methods whose weights are here, or that need none."""
+    return tuple(method for method in METHODS if method.name not in LEARNED or method.name in models.registry())
+
+
+def heard(picture: Picture, *, quick: bool = False) -> Iterator[tuple[Localiser, Localisation]]:
+    """Each usable method that applies to the picture, with what it found; one that fails is passed over."""
+    for method in usable():
+        if quick and not method.quick:
+            continue
+        try:
+            found = method.locate(picture)
+        except (VeriscopeError, ValueError, ArithmeticError, MemoryError):
+            continue  # the method's own evidence says why
+        if found is not None:
+            yield method, found
+
+
+def values_at(found: Localisation, height: int, width: int) -> NDArray[np.float32]:
+    """What a method says at ``(height, width)``: its map where it was judged, 0 elsewhere, weighted by its reliability."""
+    return resized(found.map * (found.judged > 0), height, width) * np.float32(found.reliability)

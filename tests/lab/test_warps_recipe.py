@@ -140,7 +140,8 @@ def test_a_few_steps_learn_one_batch():
     figures = recipe.batch_figures(network, pixels, truth)
     assert figures["square_auc"] == 1
     assert figures["place_auc"] > 0.95
-    assert figures["end_point"] < float(truth[1].norm(dim=0).max())
+    moved = truth.norm(dim=1)
+    assert figures["end_point"] < 0.8 * float(moved[moved > 0.5].mean())  # of a flow of zero
 
 
 @pytest.fixture

@@ -17,10 +17,12 @@ from veriscope.tampering.copy_move_keypoints import CopyMoveKeypoints
 from veriscope.tampering.demosaicing import Demosaicing
 from veriscope.tampering.double_quantisation import DoubleQuantisation
 from veriscope.tampering.fingerprint import Fingerprint
+from veriscope.tampering.ghosts import Ghosts
 from veriscope.tampering.grid import Grid
 from veriscope.tampering.localisation import Localisation, Localiser, resized
 from veriscope.tampering.localiser import MainLocaliser
 from veriscope.tampering.noise_level import NoiseLevel
+from veriscope.tampering.text_tampering import TextTampering
 from veriscope.tampering.warps import Warps
 from veriscope.tampering.weak import Weak
 
@@ -28,6 +30,7 @@ METHODS: tuple[Localiser, ...] = (
     MainLocaliser(),
     DoubleQuantisation(),
     Grid(),
+    Ghosts(),
     Fingerprint(),
     Consistency(),
     NoiseLevel(),
@@ -35,6 +38,7 @@ METHODS: tuple[Localiser, ...] = (
     CopyMove(),
     CopyMoveKeypoints(),
     Weak(),
+    TextTampering(),
     Warps(),
 )
 LEARNED = {"localiser", "fingerprint", "consistency", "weak", "text_tampering", "warps"}

@@ -13,6 +13,7 @@ GROUPS = (  # in the order of the help
     "data",
     "making",
     "editing",
+    "documents",
     "training",
     "combining",
     "measuring",

@@ -119,7 +119,9 @@ class Explanation(_Row):
     kind: str = Field(default="", description="of the edit; empty where it cannot be told")
     places: list[str] = Field(default_factory=list, description="where, in words, the largest first")
     share: float = Field(default=0.0, description="of the picture that the places take, in [0, 1]")
-    agreeing: list[str] = Field(default_factory=list, description="detectors that point at the largest place themselves")
+    agreeing: list[str] = Field(
+        default_factory=list, description="detectors that point at the largest place themselves"
+    )
     by_user_model: dict[str, str] = Field(
         default_factory=dict, description="what the user's own explainers wrote, by their name; not checked"
     )

@@ -30,7 +30,7 @@ def as_input(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     height, width = rgb.shape[:2]
     more = [(0, -height % MULTIPLE), (0, -width % MULTIPLE), (0, 0)]
     padded = np.pad(rgb, more, mode="symmetric") if any(after for _, after in more) else rgb
-    return np.ascontiguousarray(padded.transpose(2, 0, 1)[None]).astype(np.float32) / 255
+    return np.asarray(np.ascontiguousarray(padded.transpose(2, 0, 1)[None]) / np.float32(255), np.float32)
 
 
 def tiles(height: int, width: int) -> Iterator[tuple[slice, slice, slice, slice]]:

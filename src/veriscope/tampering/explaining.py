@@ -72,7 +72,9 @@ def explain(picture: Picture, verdict: Verdict, heard: Sequence[Evidence]) -> Ex
         return Explanation(says=sentence + hidden)
     places = regions(fused.map, np.ones_like(fused.map))
     if not places:
-        return Explanation(says="The picture as a whole bears traces of an edit, but no single place stands out." + hidden)
+        return Explanation(
+            says="The picture as a whole bears traces of an edit, but no single place stands out." + hidden
+        )
     agreeing = [item.detector for item in told if item.detector in TRACES and _agrees(item, fused, places[0])]
     kind = kind_of(agreeing)
     share = sum(region.share for region in places)
@@ -84,9 +86,7 @@ def explain(picture: Picture, verdict: Verdict, heard: Sequence[Evidence]) -> Ex
         sentences.append(f"There, these agree: {', '.join(dict.fromkeys(TRACES[name] for name in agreeing))}.")
     else:
         sentences.append("No single trace shows it alone; it is the main localiser's finding.")
-    sentences.append(
-        f"They look like {kind}." if kind else "Which kind of edit it was, the traces do not tell."
-    )
+    sentences.append(f"They look like {kind}." if kind else "Which kind of edit it was, the traces do not tell.")
     return Explanation(
         says=" ".join(sentences) + hidden,
         kind=kind,
@@ -124,8 +124,9 @@ def _agrees(item: Evidence, fused: Evidence, region: Region) -> bool:
     assert fused.map is not None
     height, width = fused.map.shape
     left, top, right, bottom = region.box
-    window = slice(int(top * height), max(int(top * height) + 1, round(bottom * height))), slice(
-        int(left * width), max(int(left * width) + 1, round(right * width))
+    window = (
+        slice(int(top * height), max(int(top * height) + 1, round(bottom * height))),
+        slice(int(left * width), max(int(left * width) + 1, round(right * width))),
     )
     inside = fused.map[window] >= 0.5
     values = resized(item.map, height, width)[window]

@@ -24,6 +24,7 @@ from veriscope.picture import Picture
 from veriscope.tampering.localisation import Localisation, Localiser, resized
 from veriscope.tampering.methods import heard, values_at
 from veriscope.tampering.regions import regions
+from veriscope.tampering.trained import WeightsVersion
 from veriscope.weighing import Panel, strength
 
 WORKING_SIDE = 384  # values along the map's long side
@@ -94,7 +95,7 @@ def all_heard(picture: Picture, *, quick: bool = False) -> Heard:
 
 def _odds(chance: NDArray[np.float32]) -> NDArray[np.float32]:
     clipped = np.clip(chance, 1e-6, 1 - 1e-6)
-    return np.clip(np.log(clipped / (1 - clipped)), -ODDS_LIMIT, ODDS_LIMIT).astype(np.float32)
+    return np.asarray(np.clip(np.log(clipped / (1 - clipped)), -ODDS_LIMIT, ODDS_LIMIT), np.float32)
 
 
 def fused_map(said: Heard, weights: dict[str, float]) -> NDArray[np.float32]:
@@ -126,11 +127,7 @@ class Fused(Localiser):
     quick: ClassVar[bool] = False
     haste: ClassVar[bool] = False  # whether the quick methods alone are asked
 
-    @property
-    def version(self) -> str:  # type: ignore[override] (read like the class variable that it stands for)
-        """That of the fitted coefficients; "untrained" where there are none."""
-        entry = models.registry().get("fused")
-        return entry.version if entry else "untrained"
+    version = WeightsVersion("fused")  # type: ignore[assignment]  # read like the class variable that it stands for
 
     def find(self, picture: Picture) -> Localisation | None:
         """The fused map and score."""

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from veriscope import models
 from veriscope.tampering.localisation import Localiser
 
 
-class _WeightsVersion:
-    def __get__(self, instance: Any, owner: type[Localiser]) -> str:
-        entry = models.registry().get(owner.name)
+class WeightsVersion:
+    """A class variable that reads as the version of a model's installed weights; "untrained" where there are none.
+
+    Args:
+        model: its name in the registry; the localiser's own name by default.
+    """
+
+    def __init__(self, model: str = "") -> None:
+        self.model = model
+
+    def __get__(self, instance: object, owner: type[Localiser]) -> str:
+        entry = models.registry().get(self.model or owner.name)
         return entry.version if entry else "untrained"
 
 
 class Trained(Localiser):
-    """A localiser with a model of its own name in the registry; ``version`` is "untrained" where there are no weights."""
+    """A localiser with a model of its own name in the registry."""
 
-    version = _WeightsVersion()  # type: ignore[assignment] (read like the class variable that it stands for)
+    version = WeightsVersion()  # type: ignore[assignment]  # read like the class variable that it stands for

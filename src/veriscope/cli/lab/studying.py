@@ -70,11 +70,11 @@ def _paired(parser: Any) -> None:
 def scaling(options: argparse.Namespace) -> int:
     """Measure, write and print both curves."""
     with extra():
-        from veriscope.lab.recipes.recipe import recipe
+        from veriscope.lab.recipes.recipe import refittable
         from veriscope.lab.studies import scaling as study
         from veriscope.lab.studies.material import write
 
-        made = recipe(options.name)
+        made = refittable(options.name)
     _positive(options, "draws")
     if options.points < 2:
         raise VeriscopeError("--points must be at least 2")
@@ -116,12 +116,12 @@ def two_stage(options: argparse.Namespace) -> int:
 def select(options: argparse.Namespace) -> int:
     """Measure, write and print both rankings."""
     with extra():
-        from veriscope.lab.recipes.recipe import recipe
+        from veriscope.lab.recipes.recipe import refittable
         from veriscope.lab.studies import selecting as study
         from veriscope.lab.studies.material import write
 
         names = dict.fromkeys(name.strip() for name in options.recipes.split(",") if name.strip())
-        made = [recipe(name) for name in names]
+        made = [refittable(name) for name in names]
     if len(made) < 2:
         raise VeriscopeError("--recipes: a choice needs two recipes at least, as in --recipes depths,rine")
     pairs = _pairs(options)
@@ -138,12 +138,12 @@ def contents(options: argparse.Namespace) -> int:
     """Measure, write and print both tracks."""
     with extra():
         from veriscope.lab.benchmark.refitting import degraded_samples
-        from veriscope.lab.recipes.recipe import recipe
+        from veriscope.lab.recipes.recipe import refittable
         from veriscope.lab.studies import attribution
         from veriscope.lab.studies import contents as study
         from veriscope.lab.studies.material import write
 
-        made = recipe(options.recipe)
+        made = refittable(options.recipe)
     _positive(options, "least")
     rows = _rows(options)
     samples = _samples(options, rows)

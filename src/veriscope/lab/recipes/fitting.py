@@ -52,7 +52,7 @@ def fit_module(
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
     work.mkdir(parents=True, exist_ok=True)
-    done, wanted = work / "done.json", {"settings": asdict(settings), "batches": len(batches)}  # type: ignore[arg-type] (it has a length)
+    done, wanted = work / "done.json", {"settings": asdict(settings), "batches": len(batches)}  # type: ignore[arg-type]  # it has a length
     if not (done.exists() and json.loads(done.read_text(encoding="utf-8"))["of"] == wanted):
         best = ModelCheckpoint(work, "best", monitor=monitor, mode="max", enable_version_counter=False)
         last = ModelCheckpoint(work, "last-{epoch}", monitor="epoch", mode="max", save_top_k=2)
@@ -75,7 +75,7 @@ def fit_module(
         )
         trainer.fit(
             trained,
-            DataLoader(batches, batch_size=None, sampler=_Onwards(len(batches))),  # type: ignore[arg-type] (it has a length)
+            DataLoader(batches, batch_size=None, sampler=_Onwards(len(batches))),  # type: ignore[arg-type]  # it has a length
             DataLoader(aside, batch_size=None, shuffle=False),
             ckpt_path=resumable(work, say),
             weights_only=False,

@@ -8,6 +8,7 @@ places and of whole pictures; the calibration from sums by coefficients that wer
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -51,7 +52,7 @@ def observed(row: Row) -> NDArray[np.float32]:
         read = cv2.imread(str(row.mask), cv2.IMREAD_GRAYSCALE)
         if read is None:
             raise VeriscopeError(f"{row.mask}: the mask cannot be read")
-        mask = np.asarray(cv2.resize(read, (width, height), interpolation=cv2.INTER_AREA), np.float32) / 255
+        mask = np.asarray(cv2.resize(read, (width, height), interpolation=cv2.INTER_AREA) / 255, np.float32)
     generator = np.random.default_rng(int(hashlib.sha256(row.key.encode()).hexdigest()[:8], 16))
     flat = mask.reshape(-1)
     inside, outside = np.flatnonzero(flat > 0.5), np.flatnonzero(flat <= 0.5)
@@ -156,8 +157,8 @@ class FusedRecipe:
         Raises:
             VeriscopeError: there is no edited or no untouched picture.
         """
-        chosen = _chosen(rows, settings)
         names = [method.name for method in usable()]
+        chosen = _chosen(rows, settings, trained_sources(names))
         place = work / f"observed-{_versions(names)}"
         there, seen = kept([row.key for row in chosen], lambda at: observed(chosen[at]), place, "pictures asked", say)
         table = Table([chosen[at] for at in there], seen.stacked().astype(np.float32))
@@ -211,15 +212,26 @@ def figures_of(prefix: str, held: NDArray[np.float64], told: NDArray[np.float32]
     return {f"{prefix}{name}": round(value, 4) for name, value in found.items()}
 
 
-def _chosen(rows: Sequence[Row], settings: Settings) -> list[Row]:
+def trained_sources(names: Sequence[str]) -> set[str]:
+    """The real sources that any of these methods was trained on, as their figures name them."""
+    found: set[str] = set()
+    for name in names:
+        if name in models.registry():
+            figures = models.model(name).path.with_name(f"{name}.figures.json")
+            if figures.is_file():
+                found.update(json.loads(figures.read_text(encoding="utf-8"))["sources"]["real"])
+    return found
+
+
+def _chosen(rows: Sequence[Row], settings: Settings, known: set[str]) -> list[Row]:
     generator = np.random.default_rng(settings.seed)
     found: list[Row] = []
     for label in ("edited", "real"):
-        some = [row for row in rows if row.label == label and (label == "real" or row.mask)]
+        some = [row for row in rows if row.label == label and (label == "real" or row.mask) and row.source not in known]
         if not some:
             raise VeriscopeError(
-                f"no {label} picture in the splits train and val: make some with veriscope lab make-edits, and name both "
-                "its manifest and one of untouched pictures"
+                f"no {label} picture in the splits train and val is of a source that no localiser was trained on: make some "
+                "with veriscope lab make-edits, and name both its manifest and one of untouched pictures"
             )
         places = generator.permutation(len(some))[: settings.most]
         found += [some[place] for place in sorted(places)]

@@ -143,6 +143,12 @@ def prepare_edits(rows: Sequence[Row], count: int, folder: Path, settings: Setti
     return Edits([rows[hosts[place]] for place in there], squares, tokens)
 
 
+def folds_of(chosen: Sequence[Row], rows: Sequence[Row], settings: Settings) -> NDArray[np.int64]:
+    """The fold of each of ``chosen``, which were drawn from ``rows``, as ``rows`` are dealt: the same for all recipes."""
+    fold = {row.source: int(at) for row, at in zip(rows, folds_of_real(rows, settings.folds), strict=True)}
+    return np.array([fold[row.source] for row in chosen], np.int64)
+
+
 def _regenerator(settings: Settings) -> Regenerate | None:
     if not settings.generators:
         return None
@@ -288,7 +294,7 @@ class LocaliserRecipe:
             )
         rows = real(rows)
         edits = prepare_edits(rows, 2 * settings.most, work / "edits", settings, say)
-        folds = folds_of_real(edits.rows, settings.folds)
+        folds = folds_of(edits.rows, rows, settings)
         training = LocaliserTraining(settings)
         training.network.fingerprint.load_state_dict(load_file(start))
         fitted = np.flatnonzero(~np.isin(folds, (STOPPING, REPORTING)))

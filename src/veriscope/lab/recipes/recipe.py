@@ -131,6 +131,18 @@ def recipe(name: str) -> Recipe:
     return found
 
 
+def refittable(name: str) -> Refittable:
+    """The recipe of a detector that can be trained again on parts of the samples.
+
+    Raises:
+        VeriscopeError: there is none of that name, or it does not answer whether a picture was generated.
+    """
+    found = recipe(name)
+    if not isinstance(found, Refittable):
+        raise VeriscopeError(f"recipe {name} does not answer whether a picture was generated")
+    return found
+
+
 def checked(rows: Sequence[Row], folds: int) -> NDArray[np.int64]:
     """The fold of each row.
 

@@ -24,9 +24,10 @@ from veriscope.lab.recipes.localiser import (
     STOPPING,
     EditBatches,
     figures_at,
+    folds_of,
     prepare_edits,
 )
-from veriscope.lab.recipes.localising import export_dense, finish_localiser, folds_of_real, real
+from veriscope.lab.recipes.localising import export_dense, finish_localiser, real
 from veriscope.lab.recipes.recipe import Say, Settings
 
 
@@ -69,7 +70,7 @@ class WeakRecipe:
         """Train on all folds of real sources but two, on the same squares as the main localiser; report on one of them."""
         rows = real(rows)
         edits = prepare_edits(rows, 2 * settings.most, work / "edits", settings, say)
-        folds = folds_of_real(edits.rows, settings.folds)
+        folds = folds_of(edits.rows, rows, settings)
         fitted = np.flatnonzero(~np.isin(folds, (STOPPING, REPORTING)))
         stopping, reporting = (np.flatnonzero(folds == fold) for fold in (STOPPING, REPORTING))
         size = settings.batch
@@ -87,10 +88,11 @@ class WeakRecipe:
         export_dense(network, (torch.rand(1, 3, 128, 160),), out / f"{self.name}.onnx", ("pixels",), ("map", "score"))
         report = EditBatches(edits.chosen(reporting), 2 * size, ASIDE, settings.seed + 2)
         with torch.inference_mode():
-            told = [
-                figures_at(*network(pixels), masks, edited)
-                for pixels, _, masks, edited in (report[at] for at in range(ASIDE))
-            ]
+            told = []
+            for at in range(ASIDE):
+                pixels, _, masks, edited = report[at]
+                odds, score = network(pixels)
+                told.append(figures_at(odds, score, masks, edited))
         return finish_localiser(
             self,
             out,

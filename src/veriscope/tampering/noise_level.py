@@ -28,7 +28,7 @@ SECOND = np.array([1, -2, 1], np.float32) / np.sqrt(
 ROUNDING = 0.3  # grey levels: noise that rounding to whole grey levels makes by itself, 1 / sqrt(12)
 DARK, BRIGHT = 12.0, 243.0  # grey levels of a block's mean, outside which its noise is clipped
 NOISE_STEP = (
-    0.35  # mean step between means of 4x4 px per unit of noise: sqrt(2) / 4 * sqrt(2 / pi) if white, more after JPEG
+    0.35  # step between means of 4x4 px per unit of noise: 0.28 = sqrt(2) / 4 * sqrt(2 / pi) if white, more after JPEG
 )
 TEXTURED = 12.0  # grey levels a 4 px step: texture from which a block's finest detail is no longer noise
 MOST_NOISE = 25.0  # grey levels: more is texture, not a camera's noise
@@ -39,9 +39,7 @@ TUKEY = 4.685  # robust deviations, from which an outlier has no weight
 NEIGHBOURHOOD = 5  # blocks a side, over which deviations are averaged
 OFF_CURVE = 2.25  # robust deviations of a neighbourhood from the curve, from which it belongs to a candidate
 LEAST_UNEVENNESS = 0.05  # of the log noise, between neighbourhoods of an even picture
-OFF_SURROUNDINGS = (
-    4.0  # times the picture's own unevenness, from a candidate to its surroundings, at which it is called
-)
+OFF_SURROUNDINGS = 4.0  # times the picture's unevenness, from a candidate to its surroundings, at which it is called
 LEAST_RATIO = 0.4  # natural log of noise between a candidate and its surroundings: half as much again
 LEAST_RING = 16  # blocks judged around a candidate
 LEAST_TEXTURE_STEP = 0.25  # of log texture in the noise's own direction, from which the scene explains a candidate

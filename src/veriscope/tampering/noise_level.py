@@ -22,14 +22,10 @@ from veriscope.tampering.localisation import Localisation, Localiser
 BLOCK = 8  # pixels a side
 STRIP = 1024  # rows worked on at once; a multiple of BLOCK
 NORMAL = 0.6745  # median absolute value of a normal distribution of unit deviation
-SECOND = np.array([1, -2, 1], np.float32) / np.sqrt(
-    6
-)  # across and down: Immerkaer's mask, blind to planes and straight edges
+SECOND = np.array([1, -2, 1], np.float32) / np.sqrt(6)  # across and down: Immerkaer's mask, blind to planes
 ROUNDING = 0.3  # grey levels: noise that rounding to whole grey levels makes by itself, 1 / sqrt(12)
 DARK, BRIGHT = 12.0, 243.0  # grey levels of a block's mean, outside which its noise is clipped
-NOISE_STEP = (
-    0.35  # step between means of 4x4 px per unit of noise: 0.28 = sqrt(2) / 4 * sqrt(2 / pi) if white, more after JPEG
-)
+NOISE_STEP = 0.35  # mean step between means of 4x4 px per unit of noise: 0.28 where it is white, more after JPEG
 TEXTURED = 12.0  # grey levels a 4 px step: texture from which a block's finest detail is no longer noise
 MOST_NOISE = 25.0  # grey levels: more is texture, not a camera's noise
 LEAST_BLOCKS = 160  # judged, from which a curve can be fitted

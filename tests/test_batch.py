@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from veriscope import batch
+from veriscope import batch, processes
 from veriscope.batch import Settings, examine_many, find_pictures, read_results
 from veriscope.errors import PictureError
 
@@ -87,7 +87,7 @@ def _crash_on_cat2(path, settings, _one=batch._one):
 
 def test_a_worker_that_hangs_does_not_hold_up_the_end(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "_one", _hang_on_cat2)
-    monkeypatch.setattr(batch, "GRACE", 1.0)
+    monkeypatch.setattr(processes, "GRACE", 1.0)
     run = examine_many(find_pictures([folder]), tmp_path / "r.jsonl", QUICK, jobs=2)
     next(run)
     started = time.monotonic()

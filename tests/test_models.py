@@ -43,7 +43,7 @@ def test_a_copy_in_the_users_folder_is_used(own_folder):
 
 
 def test_unknown_and_missing_models_say_what_to_do(own_folder):
-    with pytest.raises(ModelError, match="no model is called 'x'; there are: clip"):
+    with pytest.raises(ModelError, match="no model is called 'x'; there are: aedetect"):
         models.model("x")
     with pytest.raises(ModelError, match="veriscope models pull clip-vit-b16-tower"):
         models.open_session("clip-vit-b16-tower")

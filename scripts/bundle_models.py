@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import re
 import shutil
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,12 +26,14 @@ def bundle(name: str, models: Path) -> str | None:
 
     An ensemble has a calibration and no entry.
     """
-    copied = [path for path in sorted(models.glob(f"{name}.*")) if path.name.endswith(SUFFIXES)]
+    card, entry = models / f"{name}.md", models / f"{name}.model.toml"
+    copied = {path.name for path in models.glob(f"{name}.*") if path.name.endswith(SUFFIXES)}
+    if entry.exists():
+        copied.update(tomllib.loads(entry.read_text(encoding="utf-8"))[name]["files"])
     if not copied:
         raise SystemExit(f"{models}: nothing of {name} is here; train it first")
-    for path in copied:
-        shutil.copyfile(path, WEIGHTS / path.name)
-    card, entry = models / f"{name}.md", models / f"{name}.model.toml"
+    for file in sorted(copied):
+        shutil.copyfile(models / file, WEIGHTS / file)
     if card.exists():
         shutil.copyfile(card, CARDS / card.name)
     return entry.read_text(encoding="utf-8") if entry.exists() else None

@@ -81,6 +81,7 @@ class FingerprintRecipe:
         """Train on all folds of real sources but one, which stops it; export windows and features."""
         samples, _ = prepare(real(rows), work / "samples", seed=settings.seed, say=say)
         folds = folds_of_real(samples.rows, settings.folds)
+        lightning.seed_everything(settings.seed, workers=True, verbose=False)
         trained = fit_module(
             FingerprintTraining(settings),
             Batches(samples.chosen(folds != 0), PICTURES, max(1, settings.draws // (2 * PICTURES)), settings.seed + 1),

@@ -295,6 +295,7 @@ class LocaliserRecipe:
         rows = real(rows)
         edits = prepare_edits(rows, 2 * settings.most, work / "edits", settings, say)
         folds = folds_of(edits.rows, rows, settings)
+        lightning.seed_everything(settings.seed, workers=True, verbose=False)
         training = LocaliserTraining(settings)
         training.network.fingerprint.load_state_dict(load_file(start))
         fitted = np.flatnonzero(~np.isin(folds, (STOPPING, REPORTING)))

@@ -75,6 +75,7 @@ class WeakRecipe:
         stopping, reporting = (np.flatnonzero(folds == fold) for fold in (STOPPING, REPORTING))
         size = settings.batch
         aside = EditBatches(edits.chosen(stopping), 2 * size, ASIDE, settings.seed)
+        lightning.seed_everything(settings.seed, workers=True, verbose=False)
         trained = fit_module(
             WeakTraining(settings),
             EditBatches(edits.chosen(fitted), size, max(1, settings.draws // size), settings.seed + 1),

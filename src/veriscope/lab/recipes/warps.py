@@ -41,6 +41,7 @@ from veriscope.lab.recipes.windows import as_pixels
 from veriscope.synthetic import views
 from veriscope.tampering import flow as flows
 from veriscope.tampering import warps
+from veriscope.tampering.dense import chance
 from veriscope.tampering.flow import Flow
 from veriscope.weighing import fit_panel
 
@@ -233,9 +234,9 @@ def read_aside(rows: Sequence[Row], network: Path, settings: Settings, say: Say)
             moved = flows.lengths(truth) > LEAST
             told = (np.nan,) * 3
             if moved.any():
-                chance = np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), np.float32)
+                moved_there = chance(logits)
                 error, still = flows.lengths(flow - truth)[moved].mean(), flows.lengths(truth)[moved].mean()
-                told = float(error), float(still), f1(chance, moved)
+                told = float(error), float(still), f1(moved_there, moved)
             found.append((warps.pooled(logits), float(warped), float(place), *told))
         if place % 50 == 49:
             say(f"read: {place + 1} of {len(rows)} pictures kept aside")

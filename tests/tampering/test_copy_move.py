@@ -128,7 +128,7 @@ def test_the_copy_is_told_from_the_source_by_its_seam():
     assert np.allclose(match.affine, placed(), atol=0.2)
     found = CopyMove().locate(saved(pixels))
     assert found.map[source].max() < 0.5
-    assert "The part at the lower right repeats the part at the upper left" in found.says
+    assert "The part at the lower right repeats the part at the centre" in found.says
 
 
 def test_the_map_follows_the_picture_upright():

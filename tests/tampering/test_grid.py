@@ -88,7 +88,7 @@ def test_a_crop_is_said_in_words_and_is_no_edit():
     found = Grid().locate(picture)
     assert grid_finding(picture).main == 5 * 8 + 3
     assert found.score == 0
-    assert "begins at (3, 5)" in found.says
+    assert "beginning at (3, 5)" in found.says
     assert "crop" in found.says
 
 

@@ -23,7 +23,7 @@ from veriscope.evidence import Evidence
 from veriscope.picture import Picture
 from veriscope.tampering.localisation import Localisation, Localiser, resized
 from veriscope.tampering.methods import heard, values_at
-from veriscope.tampering.regions import regions
+from veriscope.tampering.regions import regions, where
 from veriscope.tampering.trained import WeightsVersion
 from veriscope.weighing import Panel, strength
 
@@ -34,7 +34,7 @@ MAIN = "localiser"
 
 @dataclass(frozen=True)
 class Coefficients:
-    """What each method's map and score weigh, beside two offsets; ``quick`` those for the quick methods alone."""
+    """What each method's map weighs in a place, and its score in the whole picture; each with an offset."""
 
     place: dict[str, float]
     picture: dict[str, float]
@@ -177,13 +177,11 @@ def localised(picture: Picture, *, quick: bool = False) -> Localisation:
     said = all_heard(picture, quick=quick)
     fused = fused_map(said, coefficients(quick).place)
     odds = odds_of(picture, quick=quick)
-    agreeing = [name for name, values in said.places.items() if name != MAIN and values.max() >= 0.5]
     places = regions(fused, np.ones_like(fused))
     says = "No part of the picture stands out."
     if places:
         share = sum(region.share for region in places)
-        says = f"The part that stands out most lies {where(places[0].place)}; {share:.0%} of the picture in all"
-        says += f", by {len(agreeing)} traces beside the main one." if agreeing else ", by the main localiser alone."
+        says = f"The part that stands out most lies {where(places[0].place)}; {share:.0%} of the picture in all."
     reliability, reason = _reliability(picture)
     return Localisation(
         map=fused,
@@ -193,17 +191,6 @@ def localised(picture: Picture, *, quick: bool = False) -> Localisation:
         reliability=reliability,
         reason=reason,
     )
-
-
-def where(place: str) -> str:
-    """A place as it stands in a sentence.
-
-    >>> where("upper left"), where("along the lower edge"), where("left half")
-    ('at the upper left', 'along the lower edge', 'in the left half')
-    """
-    if place.startswith(("along", "across", "down")):
-        return place
-    return f"in the {place}" if place.endswith("half") else "over " + place if "whole" in place else f"at the {place}"
 
 
 def _reliability(picture: Picture) -> tuple[float, str]:

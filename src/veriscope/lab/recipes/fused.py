@@ -163,7 +163,6 @@ class FusedRecipe:
         there, seen = kept([row.key for row in chosen], lambda at: observed(chosen[at]), place, "pictures asked", say)
         table = Table([chosen[at] for at in there], seen.stacked().astype(np.float32))
         folds = deal([_as_classes(row) for row in table.rows], settings.folds)
-        everything = np.ones(len(table.rows), bool)
         quick = [method.name for method in usable() if method.quick]
         told = table.edited
         out.mkdir(parents=True, exist_ok=True)
@@ -196,8 +195,8 @@ class FusedRecipe:
             settings,
             {
                 "pictures": len(told),
-                **figures_of("", held[self.name], told),
-                **figures_of("quick_", held[QUICK], told),
+                **rates("", held[self.name], told),
+                **rates("quick_", held[QUICK], told),
             },
             data=panel.data,
             trained_on=table.rows,
@@ -205,7 +204,7 @@ class FusedRecipe:
         )
 
 
-def figures_of(prefix: str, held: NDArray[np.float64], told: NDArray[np.float32]) -> dict[str, float]:
+def rates(prefix: str, held: NDArray[np.float64], told: NDArray[np.float32]) -> dict[str, float]:
     """AUC and TPR at FPR 5 and 1 % of held-out scores, each name beginning with ``prefix``."""
     found = {"picture_auc": auc(held, told)}
     found |= {f"tpr_at_fpr_{rate}": tpr_at_fpr(held, told, rate) for rate in (0.05, 0.01)}
@@ -213,13 +212,18 @@ def figures_of(prefix: str, held: NDArray[np.float64], told: NDArray[np.float32]
 
 
 def trained_sources(names: Sequence[str]) -> set[str]:
-    """The real sources that any of these methods was trained on, as their figures name them."""
+    """The real sources that any of these methods was trained on, as their figures name them.
+
+    Raises:
+        VeriscopeError: a method's figures are missing.
+    """
     found: set[str] = set()
     for name in names:
         if name in models.registry():
             figures = models.model(name).path.with_name(f"{name}.figures.json")
-            if figures.is_file():
-                found.update(json.loads(figures.read_text(encoding="utf-8"))["sources"]["real"])
+            if not figures.is_file():
+                raise VeriscopeError(f"{figures} is missing: it says which sources {name} was trained on")
+            found.update(json.loads(figures.read_text(encoding="utf-8"))["sources"]["real"])
     return found
 
 

@@ -106,18 +106,9 @@ def fused_map(said: Heard, weights: dict[str, float]) -> NDArray[np.float32]:
     return np.asarray(1 / (1 + np.exp(-np.clip(odds, -30, 30))), np.float32)
 
 
-def map_facts(fused: NDArray[np.float32]) -> dict[str, float]:
-    """What the fused map says of the whole picture: its highest tenth of a per cent, and the share above a half."""
-    return {
-        "highest": float(np.quantile(fused, 0.999)),
-        "called": float(min(0.3, (fused >= 0.5).mean())) / 0.3,
-    }
-
-
-def fused_score(said: Heard, fused: NDArray[np.float32], weights: dict[str, float]) -> float:
+def fused_score(said: Heard, weights: dict[str, float]) -> float:
     """The log odds that any part was edited, before calibration."""
-    facts = {**said.scores, **map_facts(fused)}
-    return weights["offset"] + sum(weights.get(name, 0.0) * value for name, value in facts.items())
+    return weights["offset"] + sum(weights.get(name, 0.0) * value for name, value in said.scores.items())
 
 
 class Fused(Localiser):
@@ -163,9 +154,7 @@ class FusedQuick(Fused):
 
 def odds_of(picture: Picture, *, quick: bool = False) -> float:
     """The fused log odds of the whole picture, before calibration."""
-    weights = coefficients(quick)
-    said = all_heard(picture, quick=quick)
-    return fused_score(said, fused_map(said, weights.place), weights.picture)
+    return fused_score(all_heard(picture, quick=quick), coefficients(quick).picture)
 
 
 def localised(picture: Picture, *, quick: bool = False) -> Localisation:

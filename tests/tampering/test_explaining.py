@@ -48,7 +48,7 @@ def test_a_trace_elsewhere_does_not_agree():
     found = explain(picture(), verdict("yes"), [said("fused", patch()), said("copy_move", other)])
     assert found.agreeing == []
     assert found.kind == ""
-    assert "main localiser" in found.says
+    assert "the network that was trained on edits" in found.says
 
 
 def test_without_a_yes_no_place_is_named():

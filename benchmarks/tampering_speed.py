@@ -2,9 +2,8 @@
 
     python benchmarks/tampering_speed.py --megapixels 1 12
 
-Pictures are made here: photographs of scikit-image, tiled and mirrored to the size, with noise, saved once as JPEG at quality
-90. Each size is measured in a process of its own, models being opened before. Seconds are wall time; memory is the process's
-largest resident set. Needs the test extra.
+Pictures are made here, as in speed.py, and saved once as JPEG at quality 90. Each size is measured in a process of its own,
+models being opened before. Seconds are wall time; memory is the process's largest resident set.
 """
 
 from __future__ import annotations
@@ -17,23 +16,15 @@ import resource
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-import numpy as np
 from PIL import Image
+from speed import photograph
 
 
 def made(megapixels: float) -> bytes:
-    """A JPEG of about so many megapixels, 4 to 3."""
-    from skimage import data
-
+    """A JPEG of about so many megapixels, 4 to 3, that repeats itself nowhere."""
     height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
-    width = round(height * 4 / 3)
-    tile = data.astronaut()
-    tile = np.concatenate([np.concatenate([tile, tile[:, ::-1]], 1), np.concatenate([tile[::-1], tile[::-1, ::-1]], 1)])
-    times = (-(-height // len(tile)), -(-width // tile.shape[1]), 1)
-    pixels = np.tile(tile, times)[:height, :width].astype(np.float32)
-    pixels += np.random.default_rng(0).normal(0, 3, pixels.shape)
     file = io.BytesIO()
-    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+    Image.fromarray(photograph(round(height * 4 / 3), height, 0)).save(file, "JPEG", quality=90)
     return file.getvalue()
 
 

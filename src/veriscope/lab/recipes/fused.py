@@ -223,6 +223,7 @@ class FusedRecipe:
             },
             data=panel.data,
             trained_on=table.rows,
+            kind="files, half of them real pictures edited here and half untouched,",
             files=("fused.json", f"{self.name}.panel.json", f"{QUICK}.panel.json"),
         )
 

@@ -114,6 +114,7 @@ def finish_localiser(
     data: str,
     trained_on: Sequence[Row],
     files: tuple[str, ...] = (),
+    kind: str = "real pictures",
 ) -> dict[str, Any]:
     """Write the figures, the model card and the registry's entry beside the weights.
 
@@ -124,6 +125,7 @@ def finish_localiser(
         aside: figures on what was kept aside.
         data: what that was, in words.
         trained_on: the rows that the weights were fitted on.
+        kind: what the rows are, for the card.
         files: the model's, the first being the one that is opened; ``NAME.onnx`` by default.
     """
     figures: dict[str, Any] = {
@@ -142,7 +144,7 @@ def finish_localiser(
         "",
         "## Training",
         "",
-        f"{figures['pictures']['real']} real pictures of {len(figures['sources']['real'])} sources; settings and sources are "
+        f"{figures['pictures']['real']} {kind} of {len(figures['sources']['real'])} sources; settings and sources are "
         f"in `{made.name}.figures.json`. Trained by `veriscope lab train {made.name}`.",
         "",
         "## Figures on what was kept aside",

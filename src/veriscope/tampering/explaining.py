@@ -17,7 +17,6 @@ import numpy as np
 from veriscope.container.jpeg import history
 from veriscope.evidence import Evidence, Explanation, Question, Verdict
 from veriscope.picture import Picture
-from veriscope.tampering.fused import Fused
 from veriscope.tampering.localisation import resized
 from veriscope.tampering.regions import Region, regions, where
 
@@ -58,7 +57,7 @@ def explain(picture: Picture, verdict: Verdict, heard: Sequence[Evidence]) -> Ex
         heard: all evidence; that of other questions is passed over.
     """
     told = [item for item in heard if item.question == Question.EDITED and item.map is not None]
-    fused = next((item for item in told if item.detector == Fused.name), None)
+    fused = next((item for item in told if item.weighed), None)  # the full or the quick one
     hidden = hides(picture)
     if fused is None or fused.map is None:
         return Explanation(says=f"Whether part of the picture was edited could not be weighed.{hidden}")

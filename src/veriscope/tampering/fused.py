@@ -21,11 +21,12 @@ from veriscope import models
 from veriscope.errors import ModelError
 from veriscope.evidence import Evidence
 from veriscope.picture import Picture
+from veriscope.tampering.dense import chance
 from veriscope.tampering.localisation import Localisation, Localiser, resized
 from veriscope.tampering.methods import heard, values_at
 from veriscope.tampering.regions import regions, where
 from veriscope.tampering.trained import WeightsVersion
-from veriscope.weighing import Panel, strength
+from veriscope.weighing import strength
 
 WORKING_SIDE = 384  # values along the map's long side
 ODDS_LIMIT = 6.0  # of the main localiser's map
@@ -69,7 +70,6 @@ class Heard:
     places: dict[str, NDArray[np.float32]]
     scores: dict[str, float]
     judged: NDArray[np.float32]
-    found: dict[str, Localisation]
 
 
 def all_heard(picture: Picture, *, quick: bool = False) -> Heard:
@@ -77,7 +77,7 @@ def all_heard(picture: Picture, *, quick: bool = False) -> Heard:
 
     def compute() -> Heard:
         height, width = working_shape(picture)
-        places, scores, found = {}, {}, {}
+        places, scores = {}, {}
         judged = np.zeros((height, width), np.float32)
         for method, localisation in heard(picture, quick=quick):
             if method.name == MAIN:
@@ -87,8 +87,7 @@ def all_heard(picture: Picture, *, quick: bool = False) -> Heard:
                 places[method.name] = values_at(localisation, height, width)
                 scores[method.name] = localisation.score * localisation.reliability
             judged = np.maximum(judged, resized(localisation.judged, height, width))
-            found[method.name] = localisation
-        return Heard(places, scores, judged, found)
+        return Heard(places, scores, judged)
 
     return picture.once(("all localisers", quick), compute)
 
@@ -103,7 +102,7 @@ def fused_map(said: Heard, weights: dict[str, float]) -> NDArray[np.float32]:
     odds = np.full(said.judged.shape, weights["offset"], np.float32)
     for name, values in said.places.items():
         odds += np.float32(weights.get(name, 0.0)) * values
-    return np.asarray(1 / (1 + np.exp(-np.clip(odds, -30, 30))), np.float32)
+    return chance(odds)
 
 
 def fused_score(said: Heard, weights: dict[str, float]) -> float:
@@ -129,7 +128,7 @@ class Fused(Localiser):
         found = self.locate(picture)
         if found is None:
             return None
-        panel = calibration(self.name)
+        panel = models.calibration(self.name, "fused")
         score = odds_of(picture, quick=self.haste)
         log10_lr = panel.log10_lr(score) * found.reliability
         here, there = ("edited", "untouched") if log10_lr > 0 else ("untouched", "edited")
@@ -186,16 +185,3 @@ def _reliability(picture: Picture) -> tuple[float, str]:
     side = min(picture.height, picture.width)
     by_size = float(np.interp(side, [64, 128, 256], [0.2, 0.6, 1.0]))
     return round(by_size, 3), "" if by_size >= 0.95 else f"the picture is only {side} px on its short side"
-
-
-def calibration(name: str) -> Panel:
-    """What the scores of ``fused`` or ``fused_quick`` mean, measured on edits made from sources kept aside.
-
-    Raises:
-        ModelError: there is none for the installed version.
-    """
-    member = f"{name}@{models.model('fused').version}"
-    for panel in models.panels():
-        if panel.members.keys() == {member}:
-            return panel
-    raise ModelError(f"model fused: no calibration of {member} is installed; reinstall veriscope")

@@ -37,16 +37,16 @@ def maps_of(picture: Picture) -> tuple[NDArray[np.float32], NDArray[np.float32],
     session = models.open_session("localiser")
     tokens = scene(picture)
     rgb = limited(picture.rgb, MOST_PIXELS)
-    scores: list[tuple[float, float]] = []
+    scores: list[float] = []
 
     def run(pixels: NDArray[np.float32], place: tuple[float, float, float, float]) -> list[NDArray[np.float32]]:
         part = tokens if place == (0.0, 0.0, 1.0, 1.0) else window(tokens, *place)
         found, trust, score = session.run(["map", "trust", "score"], {"pixels": pixels, "tokens": part[None]})
-        scores.append((float(score[0]), place[2] * place[3]))
+        scores.append(float(score[0]))
         return [chance(found[0]), chance(trust[0])]
 
     found, trust = (each[0] for each in tiled(rgb, run, STRIDE))
-    return found, trust, max(score for score, _ in scores)
+    return found, trust, max(scores)
 
 
 class MainLocaliser(Trained):

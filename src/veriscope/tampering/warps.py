@@ -20,14 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veriscope import models
-from veriscope.errors import ModelError
 from veriscope.picture import Picture
 from veriscope.tampering.dense import chance, limited, tiled
 from veriscope.tampering.flow import Flow, lengths
 from veriscope.tampering.localisation import Localisation, carries_traces, resized
 from veriscope.tampering.regions import regions, where
 from veriscope.tampering.trained import Trained
-from veriscope.weighing import Panel
 
 NAME = "warps"
 OUTPUTS = ("flow", "logits")  # of the network
@@ -111,18 +109,10 @@ def flow(picture: Picture) -> Flow:
 
 def _read(picture: Picture) -> Reading:
     session = models.open_session(NAME)
-    threshold = _calibration().threshold(FALSE_ALARM_RATE)
+    threshold = models.calibration(NAME).threshold(FALSE_ALARM_RATE)
     found, logits = seen(picture.rgb, lambda pixels: session.run(list(OUTPUTS), {"pixels": pixels}))
     score = pooled(logits)
     return Reading(found, chance(logits), score, score > threshold)
-
-
-def _calibration() -> Panel:
-    member = f"{NAME}@{models.model(NAME).version}"
-    for panel in models.panels():
-        if panel.members.keys() == {member}:
-            return panel
-    raise ModelError(f"model {NAME}: no calibration of {member} is installed; train it again, or reinstall veriscope")
 
 
 class Warps(Trained):

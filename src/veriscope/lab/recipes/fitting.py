@@ -20,6 +20,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from veriscope.lab.recipes.recipe import Say, Settings, write_json
@@ -28,6 +29,27 @@ Module = TypeVar("Module", bound=lightning.LightningModule)
 REFRESHED = 20  # batches between two lines of progress
 STEEPEST = 5.0  # norm of a gradient, beyond which it is cut
 BEST, DONE = "best.ckpt", "done.json"
+
+
+class Learning(lightning.LightningModule):
+    """A network and how it is optimised: AdamW, its rate falling by a cosine over the epochs.
+
+    Args:
+        network: what learns; its parameters that need no gradient stay as they are.
+        settings: rate and epochs are used.
+        decay: of the weights.
+    """
+
+    def __init__(self, network: nn.Module, settings: Settings, decay: float = 0.02) -> None:
+        super().__init__()
+        self.network, self.settings, self.decay = network, settings, decay
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a cosine over the epochs."""
+        wanted = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.AdamW(wanted, self.settings.rate, weight_decay=self.decay)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.settings.epochs, self.settings.rate / 20)
+        return [optimiser], [schedule]
 
 
 def fit_module(

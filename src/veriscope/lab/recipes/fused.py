@@ -23,7 +23,7 @@ from veriscope import models
 from veriscope.errors import VeriscopeError
 from veriscope.evidence import Question
 from veriscope.lab.benchmark.metrics import auc, tpr_at_fpr
-from veriscope.lab.data.manifest import Row, deal
+from veriscope.lab.data.manifest import Row, deal, source_weights
 from veriscope.lab.data.samples import kept
 from veriscope.lab.recipes.localising import finish_localiser
 from veriscope.lab.recipes.recipe import Say, Settings, write_json
@@ -200,7 +200,7 @@ class FusedRecipe:
                 {f"{name}@{settings.version}": 1.0},
                 held[name],
                 told,
-                _weights(table.rows),
+                source_weights(table.rows),
                 data=f"{int(told.sum())} edits made here and {int((1 - told).sum())} untouched pictures, each scored by "
                 "coefficients fitted without its source",
                 sources=np.array([row.source for row in table.rows]),
@@ -273,11 +273,6 @@ def _versions(names: Sequence[str]) -> str:
 
 def _as_classes(row: Row) -> Row:
     return replace(row, label="generated" if row.label == "edited" else "real")
-
-
-def _weights(rows: Sequence[Row]) -> NDArray[np.float64]:
-    _, inverse, counts = np.unique([row.source for row in rows], return_inverse=True, return_counts=True)
-    return np.asarray(counts[inverse] ** -0.5, np.float64)
 
 
 RECIPE = FusedRecipe()

@@ -213,12 +213,10 @@ class _Squares(Dataset[tuple[Tensor, Tensor]]):
         return self.recipe.tensor(square), self.labels[index]
 
 
-class _Training(lightning.LightningModule):
+class _Training(fitting.Learning):
     def __init__(self, recipe: NetworkRecipe, settings: Settings) -> None:
-        super().__init__()
+        super().__init__(recipe.network(), settings)
         self.recipe = recipe
-        self.settings = settings
-        self.network = recipe.network()
         self.aside = BinaryAUROC()
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
@@ -230,9 +228,3 @@ class _Training(lightning.LightningModule):
         pixels, labels = batch
         self.aside.update(self.network(pixels), labels.int())
         self.log("aside_auc", self.aside, on_epoch=True, prog_bar=True)
-
-    def configure_optimizers(self) -> Any:
-        wanted = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.AdamW(wanted, self.settings.rate, weight_decay=0.02)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.settings.epochs, self.settings.rate / 20)
-        return [optimiser], [schedule]

@@ -34,7 +34,7 @@ from veriscope.lab.data.manifest import Row, balanced_weights, load_pixels, spre
 from veriscope.lab.data.samples import Shards, kept
 from veriscope.lab.generators.warping import Box, random_warp
 from veriscope.lab.networks.warps import LEAST, Warps, end_points, pooled, warp_loss
-from veriscope.lab.recipes.fitting import fit_module
+from veriscope.lab.recipes.fitting import Learning, fit_module
 from veriscope.lab.recipes.localising import export_dense, finish_localiser, folds_of_real, real
 from veriscope.lab.recipes.recipe import Say, Settings, figures_of
 from veriscope.lab.recipes.windows import as_pixels
@@ -169,13 +169,11 @@ class WarpBatches(Dataset[tuple[Tensor, Tensor]]):
         return as_pixels([pixels for pixels, _ in made]), F.avg_pool2d(flow, warps.CELL)
 
 
-class WarpsTraining(lightning.LightningModule):
+class WarpsTraining(Learning):
     """The network with its loss; kept aside, the mean of the AUC of squares and of that of places."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__()
-        self.settings = settings
-        self.network = Warps()
+        super().__init__(Warps(), settings)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:  # noqa: ARG002 (Lightning's signature)
         """The loss of one batch."""
@@ -189,12 +187,6 @@ class WarpsTraining(lightning.LightningModule):
         """Logs the figures of one batch."""
         for name, value in batch_figures(self.network, *batch).items():
             self.log(name, value, on_epoch=True, prog_bar=True, batch_size=1)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW with a cosine over the epochs."""
-        optimiser = torch.optim.AdamW(self.parameters(), self.settings.rate, weight_decay=0.02)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.settings.epochs, self.settings.rate / 20)
-        return [optimiser], [schedule]
 
 
 @torch.no_grad()

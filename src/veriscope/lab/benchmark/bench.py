@@ -168,8 +168,8 @@ class Bench:
         entries, left_out = measuring.measure(jobs, [*asked, *self._cheats], self.results, say=self.say)
         seen = {(entry.key, entry.variant): entry for entry in self.entries}
         for entry in entries:
-            known = seen.get((entry.key, entry.variant))
-            answers = {**known.answers, **entry.answers} if known else entry.answers
+            before = seen.get((entry.key, entry.variant))
+            answers = {**before.answers, **entry.answers} if before else entry.answers
             seen[entry.key, entry.variant] = replace(entry, answers=answers)
         self.entries = list(seen.values())
         self.tables["left_out"] = sorted({*self.tables["left_out"], *left_out})

@@ -41,6 +41,9 @@ def add_to(commands: Any) -> None:
     command.add_argument("--declared-only", action="store_true", help="read what the file declares, not the pixels")
     command.add_argument("--quick", action="store_true", help="leave out the methods that take long")
     command.add_argument("--with", dest="detectors", action="append", metavar="NAME", help="ask only this detector")
+    command.add_argument(
+        "--known", type=Path, metavar="DIR", help="say where it has been: look into this index (veriscope index add)"
+    )
     command.add_argument("--max-bytes", type=int, default=Limits().bytes, help="largest file to open (200000000)")
     command.add_argument("--max-pixels", type=int, default=Limits().pixels, help="largest picture (250000000)")
     command.add_argument("--time-limit", type=float, default=60.0, metavar="S", help="seconds for each detector (60)")
@@ -72,6 +75,7 @@ def _settings(options: argparse.Namespace) -> batch.Settings:
         quick=options.quick,
         limits=Limits(bytes=options.max_bytes, pixels=options.max_pixels),
         time_limit=options.time_limit,
+        known=None if options.known is None else str(options.known),
     )
 
 

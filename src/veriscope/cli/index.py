@@ -20,6 +20,7 @@ from veriscope.processes import in_processes
 if TYPE_CHECKING:
     from veriscope.copies.describing import Entry
     from veriscope.copies.searching import Match
+    from veriscope.copies.store import Index
 
 BATCH = 128  # pictures that are stored at once; each batch is said when it is on disk
 ALONE = 8  # pictures up to which no processes are started
@@ -31,6 +32,11 @@ its reference, or what --name says. A run that was stopped keeps every batch it 
 SEARCH = """\
 A match was verified on the pixels, or agrees as a whole too closely for chance. Where nothing is a copy, nothing is listed.
 Level is how much of the original the picture replicates, 0 to 5.
+"""
+
+DUPLICATES = """\
+Two pictures are joined when their hashes differ in at most so many of 256 bits, and groups are what is joined directly or by
+others between. The largest picture of a group comes first. Flat pictures are left out. Nothing is removed.
 """
 
 
@@ -62,7 +68,23 @@ def add_to(commands: Any) -> None:
     searching.add_argument("--most", type=int, default=10, metavar="N", help="matches listed (10)")
     searching.set_defaults(run=search)
 
-    for action in (adding, removing, searching):
+    counting = actions.add_parser("stats", help="count an index's pictures and bytes")
+    counting.add_argument("--json", action="store_true", help="as JSON")
+    counting.set_defaults(run=stats)
+
+    checking = actions.add_parser("verify", help="read every row of an index and say what is damaged")
+    checking.add_argument("--files", action="store_true", help="also look whether the pictures' files are unchanged")
+    checking.set_defaults(run=verify)
+
+    grouping = actions.add_parser(
+        "duplicates", help="group an index's pictures that are nearly the same", epilog=DUPLICATES, formatter_class=raw
+    )
+    grouping.add_argument("--threshold", type=int, default=31, metavar="BITS", help="that two may differ in (31)")
+    grouping.add_argument("--out", type=Path, metavar="FILE.parquet", help="write the groups there")
+    grouping.add_argument("--json", action="store_true", help="print counts, histograms and groups as JSON")
+    grouping.set_defaults(run=duplicates)
+
+    for action in (adding, removing, searching, counting, checking, grouping):
         action.add_argument("--index", type=Path, required=True, metavar="DIR", help="the index's folder")
 
 
@@ -92,19 +114,20 @@ def add(options: argparse.Namespace) -> int:
     if options.name and len(paths) > 1:
         raise VeriscopeError(f"--name is for one picture; there are {len(paths)}")
     index = Index.create(options.index, options.descriptor, wait=options.wait)
+    total, paths = len(paths), paths if options.name else _new(index, paths)
     work = partial(
         _described, limits=limits, descriptor=index.descriptor.name, name=options.name, previews=not options.no_previews
     )
     alone = len(paths) <= ALONE or options.jobs == 1
     described = map(work, paths) if alone else in_processes(paths, work, options.jobs or os.cpu_count() or 1, _crashed)
-    stored = known = failed = 0
+    stored, known, failed = 0, total - len(paths), 0
     last = ""
     try:
         while results := list(islice(described, BATCH)):
             for result in results:
                 if result.error:
                     failed, last = failed + 1, result.error
-                    if len(paths) > 1:
+                    if total > 1:
                         print(f"veriscope: {result.error}", file=sys.stderr)
             added = index.add([result.entry for result in results if result.entry is not None], wait=options.wait)
             for reference in added.new:
@@ -116,10 +139,10 @@ def add(options: argparse.Namespace) -> int:
         if index.compress(wait=options.wait):
             print("veriscope: the vectors have their compressed form from now on", file=sys.stderr)
     finally:
-        if len(paths) > 1:
+        if total > 1:
             counts = f"{stored} added, {known} known before, {failed} could not be added"
             print(f"{counts}; the index holds {len(index)} pictures", file=sys.stderr)
-    if failed == len(paths):
+    if failed == total:
         raise VeriscopeError(last if failed == 1 else f"none of the {failed} pictures could be added")
     return 0
 
@@ -174,6 +197,62 @@ def search(options: argparse.Namespace) -> int:
     return 0
 
 
+def stats(options: argparse.Namespace) -> int:
+    """Print what the index holds."""
+    from veriscope.copies.store import Index
+    from veriscope.copies.upkeep import stats as counted
+
+    found = counted(Index.open(options.index))
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    for name, value in found.items():
+        shown = " ".join(map(str, value.values())) if isinstance(value, dict) else value
+        print(f"{name.replace('_', ' ')}: {shown}")
+    return 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Print every problem; it is 2 when there is one."""
+    from veriscope.copies.store import Index
+    from veriscope.copies.upkeep import problems
+
+    index = Index.open(options.index)
+    found = 0
+    for problem in problems(index, files=options.files):
+        found += 1
+        print(f"{problem.reference}: {problem.says}")
+    if found:
+        raise VeriscopeError(f"{options.index}: {found} of {len(index)} pictures have a problem")
+    print(f"{options.index}: {len(index)} pictures, all of them whole")
+    return 0
+
+
+def duplicates(options: argparse.Namespace) -> int:
+    """Print the groups and both histograms, and write the Parquet file where one is asked for."""
+    from veriscope.copies.duplicates import duplicates as grouped
+    from veriscope.copies.duplicates import save
+    from veriscope.copies.store import Index
+
+    found = grouped(Index.open(options.index), threshold=options.threshold)
+    if options.out:
+        save(found, options.out)
+    names = [[row["reference"] for row in group] for group in found.groups]
+    if options.json:
+        counts = {"pictures": found.pictures, "flat": found.flat, "sizes": found.sizes, "distances": found.distances}
+        print(json.dumps({**counts, "groups": names}, ensure_ascii=False))
+        return 0
+    for group in names:
+        print("\n  ".join(group))
+    several = sum(map(len, names))
+    print(f"{len(names)} groups of {several} pictures, among {found.pictures}; {found.flat} flat ones were left out")
+    print("pictures in a group: " + (", ".join(f"{n} ({c}x)" for n, c in found.sizes.items()) or "none"))
+    print("bits apart: " + (", ".join(f"{n} ({c}x)" for n, c in found.distances.items()) or "none"))
+    if options.out:
+        print(f"written: {options.out}")
+    return 0
+
+
 def _limits(options: argparse.Namespace) -> Limits:
     if options.max_bytes <= 0 or options.max_pixels <= 0:
         raise VeriscopeError("--max-bytes and --max-pixels must be positive")
@@ -189,6 +268,17 @@ def _paths(options: argparse.Namespace) -> list[Path]:
     return paths
 
 
+def _new(index: Index, paths: list[Path]) -> list[Path]:
+    """The pictures that are not there under the same path, size and time of change; the others are said."""
+    named = {os.path.abspath(path): path for path in paths}
+    for row in index.find("reference", list(named)):
+        path = named.get(row["reference"])
+        if path is not None and row["meta"].get("stamp") == batch.stamp(path):
+            print(f"known: {row['reference']}")
+            del named[row["reference"]]
+    return list(named.values())
+
+
 def _described(path: Path, *, limits: Limits, descriptor: str, name: str | None, previews: bool) -> Described:
     from veriscope.copies import descriptor as descriptors
     from veriscope.copies.describing import entry
@@ -196,7 +286,9 @@ def _described(path: Path, *, limits: Limits, descriptor: str, name: str | None,
     try:
         picture = open_picture(path, name=str(path), limits=limits)
         reference = name or os.path.abspath(path)
-        return Described(path, entry(picture, descriptors.make(descriptor), reference=reference, preview=previews))
+        known = {} if name else {"stamp": batch.stamp(path)}
+        made = entry(picture, descriptors.make(descriptor), reference=reference, meta=known, preview=previews)
+        return Described(path, made)
     except VeriscopeError as error:
         return Described(path, error=str(error))
     except Exception as error:

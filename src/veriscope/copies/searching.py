@@ -143,7 +143,8 @@ def _judged(
     index: Index, picture: Picture, query: verification.Points, candidate: Candidate, row: dict[str, Any]
 ) -> Match | None:
     """What a candidate comes to once it is verified; None where it is no copy."""
-    details = {name: row[name] for name in ("sha256", "added", "width", "height")} | row["meta"]
+    details = {name: row[name] for name in ("sha256", "added", "width", "height")}
+    details |= {name: value for name, value in row["meta"].items() if name != "stamp"}
     details |= {"hash_distance": candidate.distance, "similarity": round(candidate.similarity, 4)}
     details |= {"turn": candidate.turn} if candidate.turn and candidate.nearness else {}
     if row["sha256"] == picture.sha256:

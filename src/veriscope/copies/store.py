@@ -1,7 +1,7 @@
 """The index of known pictures, on disk, in a folder that the user names.
 
 One LanceDB table holds a row a picture; ``index.json`` beside it says by which schema and descriptors it was made; small copies
-lie under ``previews/``. A batch is one commit: a process that is killed, or a full disk, leaves what was committed before.
+lie under ``.previews/``. A batch is one commit: a process that is killed, or a full disk, leaves what was committed before.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ from veriscope.copies import pdq
 from veriscope.copies.describing import Entry
 from veriscope.copies.descriptor import Descriptor
 from veriscope.copies.locking import locked
+from veriscope.copies.rows import SHOWN, among, schema, shown, table
 from veriscope.errors import VeriscopeError
 
 SCHEMA = 1  # of the folder
 FACTS = "index.json"
 TABLE = "pictures"
+PREVIEWS = ".previews"  # hidden, so that no walk over pictures takes them for some
 WAIT = 60.0  # seconds for another writer
 LARGE = 100_000  # pictures from which vectors are searched by their compressed form
 LOOSE = 32  # commits that may lie apart, beside one for each 1,024 pictures, before they are joined
 KEPT_FOR = timedelta(hours=1)  # that a reader may take over an old state of the table
 ASKED_AT_ONCE = 500  # names in one filter
 PROBES, REFINED = 32, 10  # of the compressed search: cells looked at; candidates compared exactly for each one wanted
-SHOWN = ("reference", "sha256", "width", "height", "added", "meta", "quality")
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,12 @@ class Index:
         self.facts = facts
         self._cached: tuple[int, NDArray[np.uint64], NDArray[np.uint64]] | None = None  # of a version of the table
         with _said(folder):
-            database = _lancedb().connect(str(folder))
-            schema = _schema(descriptor.size)
-            self._table = database.create_table(TABLE, schema=schema, exist_ok=True)
-        if self._table.schema.names != schema.names:
-            raise VeriscopeError(f"{folder}: the table's columns are not those of an index; make the index anew")
+            self._table = _lancedb().connect(str(folder)).open_table(TABLE)
+            wanted = schema(descriptor.size)
+        if self._table.schema.names != wanted.names or self._table.schema.field("vector") != wanted.field("vector"):
+            raise VeriscopeError(
+                f"{folder}: the table's columns are not those that {FACTS} tells of; make the index anew"
+            )
 
     @classmethod
     def create(cls, folder: Path, descriptor: str = "", *, wait: float = WAIT) -> Index:
@@ -79,17 +81,7 @@ class Index:
             raise VeriscopeError(f"{folder}: cannot be made ({error.strerror})") from error
         with locked(folder / "write.lock", wait):
             if not (folder / FACTS).exists():
-                if (folder / f"{TABLE}.lance").exists():
-                    raise VeriscopeError(f"{folder}: {FACTS} is missing; put it back, or make the index anew elsewhere")
-                made = descriptors.make(descriptor or descriptors.DEFAULT)
-                facts = {
-                    "schema": SCHEMA,
-                    "software": f"veriscope {installed('veriscope')}",
-                    "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                    "pdq": pdq.VERSION,
-                    "descriptor": {"name": made.name, "version": made.version, "size": made.size},
-                }
-                _write(folder / FACTS, json.dumps(facts, indent=1).encode())
+                _begin(folder, descriptors.make(descriptor or descriptors.DEFAULT))
             index = cls.open(folder)
         if descriptor and descriptor != index.descriptor.name:
             raise VeriscopeError(
@@ -174,7 +166,7 @@ class Index:
                     if entry.preview is not None:
                         _write(self._preview(entry.sha256), entry.preview)
                 with _said(self.folder):
-                    self._table.add(_rows(new, self.descriptor.size))
+                    self._table.add(table(new, self.descriptor.size))
                 self._join()
         return Added([entry.reference for entry in new], known)
 
@@ -186,7 +178,7 @@ class Index:
             hashes = list(found)
             for start in range(0, len(hashes), ASKED_AT_ONCE):
                 with _said(self.folder):
-                    self._table.delete(_among("sha256", hashes[start : start + ASKED_AT_ONCE]))
+                    self._table.delete(among("sha256", hashes[start : start + ASKED_AT_ONCE]))
             for sha256 in hashes:
                 self._preview(sha256).unlink(missing_ok=True)
         return [row["reference"] for row in found.values()]
@@ -197,9 +189,9 @@ class Index:
         values = list(dict.fromkeys(values))
         with _said(self.folder):
             for start in range(0, len(values), ASKED_AT_ONCE):
-                asked = _among(column, values[start : start + ASKED_AT_ONCE])
+                asked = among(column, values[start : start + ASKED_AT_ONCE])
                 found += self._table.search().where(asked).select(list(SHOWN)).limit(None).to_list()
-        return [_shown(row) for row in found]
+        return [shown(row) for row in found]
 
     def hashes(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """All hashes as ``pdq.packed`` gives them, uint64 (4, N), and the rows' ids, uint64 (N,), rising."""
@@ -231,12 +223,24 @@ class Index:
             return {}
         with _said(self.folder):
             found = self._table.take_row_ids(list(ids)).select(list(SHOWN)).with_row_id().to_list()
-        return {int(row["_rowid"]): _shown(row) for row in found}
+        return {int(row["_rowid"]): shown(row) for row in found}
 
     def batches(self, columns: Sequence[str]) -> Iterator[Any]:
         """The whole table as Arrow record batches."""
         with _said(self.folder):
             yield from self._table.search().select(list(columns)).limit(None).to_batches()
+
+    def statistics(self) -> dict[str, Any]:
+        """What the store says of the table: rows, fragments, and how many rows the compressed form does not hold yet."""
+        with _said(self.folder):
+            held = self._table.stats()
+            waiting = [self._table.index_stats(found.name).num_unindexed_rows for found in self._table.list_indices()]
+            return {
+                "pictures": held["num_rows"],
+                "fragments": held["fragment_stats"]["num_fragments"],
+                "compressed": bool(waiting),
+                "waiting": sum(waiting),
+            }
 
     def preview(self, sha256: str) -> bytes | None:
         """The small JPEG of a picture; None where none was kept."""
@@ -277,7 +281,24 @@ class Index:
                 self._table.optimize(cleanup_older_than=KEPT_FOR)
 
     def _preview(self, sha256: str) -> Path:
-        return self.folder / "previews" / sha256[:2] / f"{sha256}.jpg"
+        return self.folder / PREVIEWS / sha256[:2] / f"{sha256}.jpg"
+
+
+def _begin(folder: Path, descriptor: Descriptor) -> None:
+    """An empty table, and then the facts: where these are missing, a table that holds pictures is not touched."""
+    with _said(folder):
+        made = _lancedb().connect(str(folder)).create_table(TABLE, schema=schema(descriptor.size), exist_ok=True)
+        held = made.count_rows()
+    if held:
+        raise VeriscopeError(f"{folder}: {held} pictures, but {FACTS} is missing: put it back, or use another folder")
+    facts = {
+        "schema": SCHEMA,
+        "software": f"veriscope {installed('veriscope')}",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "pdq": pdq.VERSION,
+        "descriptor": {"name": descriptor.name, "version": descriptor.version, "size": descriptor.size},
+    }
+    _write(folder / FACTS, json.dumps(facts, indent=1).encode())
 
 
 def _lancedb() -> Any:
@@ -287,53 +308,6 @@ def _lancedb() -> Any:
     except ImportError:
         raise VeriscopeError("the index of known pictures needs LanceDB: pip install 'veriscope[index]'") from None
     return lancedb
-
-
-def _schema(size: int) -> Any:
-    import pyarrow as pa
-
-    return pa.schema(
-        [
-            pa.field("reference", pa.string(), nullable=False),
-            pa.field("sha256", pa.string(), nullable=False),
-            pa.field("pdq", pa.binary(pdq.BITS // 8), nullable=False),
-            pa.field("quality", pa.uint8(), nullable=False),
-            pa.field("vector", pa.list_(pa.float32(), size), nullable=False),
-            pa.field("width", pa.int32(), nullable=False),
-            pa.field("height", pa.int32(), nullable=False),
-            pa.field("added", pa.string(), nullable=False),
-            pa.field("meta", pa.string(), nullable=False),
-        ]
-    )
-
-
-def _rows(entries: Sequence[Entry], size: int) -> Any:
-    import pyarrow as pa
-
-    vectors = np.stack([entry.vector for entry in entries])
-    if vectors.shape[1] != size or not np.isfinite(vectors).all():
-        raise ValueError(f"vectors must be finite and of {size} floats, not {vectors.shape[1]}")
-    columns = {
-        "reference": [entry.reference for entry in entries],
-        "sha256": [entry.sha256 for entry in entries],
-        "pdq": [entry.pdq.tobytes() for entry in entries],
-        "quality": [entry.quality for entry in entries],
-        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel(), pa.float32()), size),
-        "width": [entry.width for entry in entries],
-        "height": [entry.height for entry in entries],
-        "added": [entry.added for entry in entries],
-        "meta": [json.dumps(entry.meta, ensure_ascii=False, sort_keys=True) for entry in entries],
-    }
-    return pa.table(columns, schema=_schema(size))
-
-
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: json.loads(row[name]) if name == "meta" else row[name] for name in SHOWN}
-
-
-def _among(column: str, values: Sequence[str]) -> str:
-    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
-    return f"{column} IN ({quoted})"
 
 
 @contextlib.contextmanager

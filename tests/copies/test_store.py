@@ -104,7 +104,7 @@ def test_another_descriptor_names_both(index, made):
 
 def test_an_unknown_descriptor_is_named(index):
     alter(index.folder, descriptor={"name": "other", "version": "1", "size": SIZE})
-    with pytest.raises(VeriscopeError, match="descriptor 'other'; this version has: .*statistics"):
+    with pytest.raises(VeriscopeError, match=r"descriptor 'other'; this version has: .*statistics"):
         Index.open(index.folder)
 
 
@@ -217,7 +217,7 @@ def test_a_full_disk_is_said_and_loses_nothing(index):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     again = Index.open(index.folder)
     assert len(again) == 5
-    assert not list(problem for problem in problems(again) if "small copy" not in problem.says)
+    assert not [problem for problem in problems(again) if "small copy" not in problem.says]
     assert len(again.add([row(n) for n in range(5, 200)]).new) == 195
 
 

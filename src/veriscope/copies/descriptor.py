@@ -125,7 +125,7 @@ def _edges(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         strength = np.sqrt(np.hypot(across, down))
         turn = np.mod(np.arctan2(down, across), np.pi) * (DIRECTIONS / np.pi)
         found.append(_shared(turn, DIRECTIONS, circular=True) * strength[..., None])
-    return np.concatenate(found, axis=2)
+    return np.concatenate(found, axis=2).astype(np.float32)
 
 
 def _shared(values: NDArray[np.float32], bins: int, *, circular: bool) -> NDArray[np.float32]:
@@ -133,7 +133,7 @@ def _shared(values: NDArray[np.float32], bins: int, *, circular: bool) -> NDArra
     distance = np.abs(values[..., None] - np.arange(bins, dtype=np.float32))
     if circular:
         distance = np.minimum(distance, bins - distance)
-    return np.maximum(0, 1 - distance).astype(np.float32)
+    return np.asarray(np.maximum(0, 1 - distance), np.float32)
 
 
 def _powered(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -143,7 +143,7 @@ def _filter(size: int) -> NDArray[np.float64]:
     box /= box.sum(1, keepdims=True)
     taken = np.linalg.matrix_power(box, PASSES)[((np.arange(SIDE) + 0.5) * size / SIDE).astype(int)]
     taken.setflags(write=False)
-    return taken
+    return np.asarray(taken, np.float64)
 
 
 @lru_cache(maxsize=1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veriscope.copies import pdq, verification
-from veriscope.copies.alignment import carried
+from veriscope.copies.alignment import resizing
 from veriscope.copies.describing import hashed
 from veriscope.copies.store import Index
 from veriscope.errors import VeriscopeError
@@ -160,7 +161,8 @@ def _judged(
     shown = verification.points(reference)
     found = verification.verify_points(query, shown)
     if found is not None and max(found.score, nearness) >= LEAST_SCORE:
-        full = carried(found.homography, reference.shape[1] / row["width"], 1.0)
+        full = found.homography @ resizing((row["height"], row["width"]), reference.shape)
+        full /= full[2, 2]
         details |= {
             "inliers": found.inliers,
             "overlap": round(found.overlap, 4),
@@ -195,8 +197,8 @@ def _level(
     query: NDArray[np.uint8], reference: NDArray[np.uint8], found: verification.Verification
 ) -> tuple[int | None, tuple[float, ...]]:
     try:
-        from veriscope.copies import levels
-    except ImportError:
+        levels = import_module("veriscope.copies.levels")
+    except ModuleNotFoundError:
         return None, ()
     level: Callable[..., tuple[int, tuple[float, ...]]] = levels.level
     return level(query, reference, found)

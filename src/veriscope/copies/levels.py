@@ -28,9 +28,9 @@ WORDS = (
     "the same, or only saved again",
 )
 READINGS = ("shown", "filled", "changed", "recoloured", "disagreeing", "turned")
-# Printed by: veriscope lab fit-levels --data manifest.csv --split train
-WEIGHTS = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
-THRESHOLDS = np.array([-8.0, -6.0, -4.0, -2.0, -1.0])  # of levels 1 to 5
+# Printed by: veriscope lab fit-levels --data manifest.csv (the project's collection, 40 pictures of train)
+WEIGHTS = np.array([4.404, 3.857, 6.695, 4.103, 4.514, 0.641])
+THRESHOLDS = np.array([-18.345, -16.345, -6.78, -2.501, -0.366])  # of levels 1 to 5
 UNVERIFIED = (0.86, 0.08, 0.04, 0.015, 0.004, 0.001)  # by hand: most pairs that do not verify are strangers
 
 

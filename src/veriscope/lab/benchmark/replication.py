@@ -2,7 +2,7 @@
 
 Nobody graded them: the grade of a copy is that of the patterns that made it, as listed in ``GRADES``. Pictures of one group are
 never both fitted on and measured with, as the splits of a manifest keep groups together. Levels 0 and 1 have no examples, as
-pairs of those seldom pass verification; their thresholds lie a fixed step below.
+pairs of those seldom pass verification; their thresholds lie below all examples of level 2.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ GRADES: dict[int, tuple[tuple[str, ...], ...]] = {  # level: chains of patterns;
         *(("crop quarter", "meme text"), ("crop half", "small on other"), ("crop half", "collage four")),
     ),
 }
-STEP = 3.0  # logits: between the thresholds of levels that have no examples
+BELOW = 1.0, 3.0  # logits: of the thresholds of levels 2 and 1 below the least example of level 2
 ROUNDS, RATE = 4000, 0.05  # of Adam
 SHRINKING = 1e-3  # of the weights
 
@@ -120,22 +120,24 @@ def fitted(examples: Graded) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         slope = _slope(parameters, examples, weigh)
         momentum, square = 0.9 * momentum + 0.1 * slope, 0.999 * square + 0.001 * slope**2
         parameters -= RATE * (momentum / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
-    return _unpacked(parameters)
+    weights, upper = _unpacked(parameters)
+    least = float((-examples.readings @ weights).min())
+    return weights, np.concatenate([[least - BELOW[1], least - BELOW[0]], upper])
 
 
 def _unpacked(parameters: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights (6,), and the thresholds (3,) of levels 3, 4 and 5 in rising order."""
     weights = np.exp(parameters[: len(READINGS)])
     third, *steps = parameters[len(READINGS) :]
-    fourth = third + np.exp(steps[0])
-    return weights, np.array([third - 2 * STEP, third - STEP, third, fourth, fourth + np.exp(steps[1])])
+    return weights, third + np.cumsum([0.0, *np.exp(steps)])
 
 
 def _loss(parameters: NDArray[np.float64], examples: Graded, weigh: NDArray[np.float64]) -> float:
-    weights, thresholds = _unpacked(parameters)
-    reached = 1 / (1 + np.exp(examples.readings @ weights[:, None] + thresholds[None]))
-    chances = -np.diff(np.concatenate([np.ones((len(reached), 1)), reached, np.zeros((len(reached), 1))], 1), axis=1)
-    chances[:, 2] += chances[:, :2].sum(1)  # no example lies below
-    own = np.maximum(chances[np.arange(len(chances)), examples.levels], 1e-9)
+    weights, upper = _unpacked(parameters)
+    reached = 1 / (1 + np.exp(examples.readings @ weights[:, None] + upper[None]))
+    edges = np.ones((len(reached), 1)), reached, np.zeros((len(reached), 1))
+    chances = -np.diff(np.concatenate(edges, 1), axis=1)
+    own = np.maximum(chances[np.arange(len(chances)), examples.levels - 2], 1e-9)
     return float(-(weigh * np.log(own)).sum() + SHRINKING * np.square(weights).sum())
 
 

@@ -215,8 +215,8 @@ def _row(evidence: Evidence, seconds: float, found: Localisation | None) -> dict
     }
     if found is None:
         return {key: row[key] for key in ("version", "reason", "says", "seconds")}
-    called = [asdict(region) for region in regions(found.map, found.judged)]
-    return row | {"judged": round(float((found.judged > 0).mean()), 4), "regions": called}
+    places = [asdict(region) for region in regions(found.map, found.judged)]
+    return row | {"judged": round(float((found.judged > 0).mean()), 4), "regions": places}
 
 
 def overlay_png(found: Localisation, picture: Picture) -> bytes:

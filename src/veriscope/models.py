@@ -129,6 +129,23 @@ def panels() -> tuple[Panel, ...]:
     return tuple(Panel.load(path) for path in paths.values())
 
 
+def calibration(detector: str, name: str = "") -> Panel:
+    """What one detector's scores mean alone, measured on sources kept out of training.
+
+    Args:
+        detector: its name.
+        name: of the model whose version is its own; the detector's by default.
+    Raises:
+        ModelError: the model is unknown, or there is no calibration of its installed version.
+    """
+    name = name or detector
+    member = f"{detector}@{model(name).version}"
+    for panel in panels():
+        if panel.members.keys() == {member}:
+            return panel
+    raise ModelError(f"model {name}: no calibration of {member} is installed; train it again, or reinstall veriscope")
+
+
 @lru_cache(maxsize=1)
 def fingerprint() -> str:
     """Twelve hexadecimal digits that change when any file of the registry does: a result is that of these weights."""

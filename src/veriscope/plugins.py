@@ -32,9 +32,6 @@ BUNDLED = (
     "veriscope.tampering.demosaicing:Demosaicing",
     "veriscope.tampering.copy_move:CopyMove",
     "veriscope.tampering.copy_move_keypoints:CopyMoveKeypoints",
-    "veriscope.tampering.weak:Weak",
-    "veriscope.tampering.text_tampering:TextTampering",
-    "veriscope.tampering.warps:Warps",
     "veriscope.tampering.error_level:ErrorLevel",
 )
 IN_HASTE = ("FusedQuick",)  # stand in for slow ones in a quick examination
@@ -55,6 +52,9 @@ ON_REQUEST: tuple[str, ...] = (  # the field's methods, for comparison: asked on
     "veriscope.synthetic.selfcon:SelfCon",
     "veriscope.synthetic.sfld:SFLD",
     "veriscope.tampering.fused:FusedQuick",
+    "veriscope.tampering.text_tampering:TextTampering",
+    "veriscope.tampering.warps:Warps",
+    "veriscope.tampering.weak:Weak",
 )
 
 

@@ -49,8 +49,9 @@ def in_processes(items: Iterable[S], work: Callable[[S], T], processes: int, cra
         try:
             while queue or running:
                 while queue and len(running) < (1 if alone else workers * AHEAD):
-                    item = queue.popleft()
+                    item = queue[0]
                     running[pool.submit(work, item)] = item
+                    queue.popleft()  # not before: a pool that has broken takes no more, and the file would be lost
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     result = future.result()
@@ -58,8 +59,7 @@ def in_processes(items: Iterable[S], work: Callable[[S], T], processes: int, cra
                     yield result
         except BrokenProcessPool:
             if alone:
-                (item,) = running.values()
-                yield crashed(item)
+                yield from map(crashed, running.values())
             else:
                 suspects.extend(running.values())
         finally:

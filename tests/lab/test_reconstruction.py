@@ -165,7 +165,9 @@ def test_aedetect_learns_from_real_pictures_alone(rows, tmp_path, autoencoder, m
     network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
     pixels = torch.rand(2, 3, 256, 256)
     with torch.inference_mode():
-        np.testing.assert_allclose(session.run(None, {"pixels": pixels.numpy()})[0], network(pixels), atol=1e-4)
+        np.testing.assert_allclose(
+            session.run(None, {"pixels": pixels.numpy()})[0], network(pixels), atol=1e-2
+        )  # stored in 8 bits
     assert examined("aedetect", tmp_path, rows[0].path)["question"] == "generated"
 
     said.clear()

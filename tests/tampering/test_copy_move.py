@@ -128,7 +128,7 @@ def test_the_copy_is_told_from_the_source_by_its_seam():
     assert np.allclose(match.affine, placed(), atol=0.2)
     found = CopyMove().locate(saved(pixels))
     assert found.map[source].max() < 0.5
-    assert "The part at lower right repeats the part at upper left" in found.says
+    assert "The part at the lower right repeats the part at the centre" in found.says
 
 
 def test_the_map_follows_the_picture_upright():
@@ -243,6 +243,6 @@ def test_the_sentence_says_what_cannot_be_told():
     match = CopyMatch(np.array([[1.0, 0, 50], [0, 1, 50]]), first, second, 0.9)
     assert "cannot be told" in sentence((match,))
     assert "so do 2 other pairs" in sentence((match, match, match))
-    assert where(first) == "at upper left"
+    assert where(first) == "at the upper left"
     both = localised((match,), np.full((90, 90, 3), 99, np.uint8)).map
     assert both[first].min() == both[second].min() >= 0.5

@@ -22,7 +22,9 @@ def verdict(state):
 
 
 def said(detector, values):
-    return Evidence(detector, "1", Question.EDITED, 0.9, 0.0, 1.0, "", map=np.asarray(values, np.float32))
+    weighed = detector.startswith("fused")
+    values = np.asarray(values, np.float32)
+    return Evidence(detector, "1", Question.EDITED, 0.9, 0.0, 1.0, "", map=values, weighed=weighed)
 
 
 def patch(value=1.0):
@@ -48,7 +50,13 @@ def test_a_trace_elsewhere_does_not_agree():
     found = explain(picture(), verdict("yes"), [said("fused", patch()), said("copy_move", other)])
     assert found.agreeing == []
     assert found.kind == ""
-    assert "main localiser" in found.says
+    assert "the network that was trained on edits" in found.says
+
+
+def test_a_quick_examination_is_explained_by_its_own_fused_map():
+    found = explain(picture(), verdict("yes"), [said("fused_quick", patch()), said("grid", patch())])
+    assert found.places == ["upper left"]
+    assert found.agreeing == ["grid"]
 
 
 def test_without_a_yes_no_place_is_named():

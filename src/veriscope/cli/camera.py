@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from veriscope import batch
+from veriscope.cli.opening import add_limits, limits_of
 from veriscope.errors import VeriscopeError
 from veriscope.picture import Limits, Picture, open_picture
 
@@ -52,15 +53,14 @@ def add_to(commands: Any) -> None:
     testing.set_defaults(run=test)
     for action in (enrolling, testing):
         action.add_argument("paths", nargs="+", metavar="PATH", help="a picture, a folder, or a glob pattern in quotes")
-        action.add_argument("--max-bytes", type=int, default=Limits().bytes, help="largest file to open (200000000)")
-        action.add_argument("--max-pixels", type=int, default=Limits().pixels, help="largest picture (250000000)")
+        add_limits(action)
 
 
 def enrol(options: argparse.Namespace) -> int:
     """Write the fingerprint of the camera that took what the options name; pictures of no use are named."""
     from veriscope.tampering.prnu import FEW_PICTURES, Enrolment
 
-    limits = _limits(options)
+    limits = limits_of(options)
     enrolment = Enrolment(options.name or options.out.stem)
     for _, opened in _opened(_paths(options), limits):
         try:
@@ -82,7 +82,7 @@ def test(options: argparse.Namespace) -> int:
     """Print what each picture shows of the fingerprint; one that cannot be tested is named, and it is 2 when none can."""
     from veriscope.tampering.prnu import Fingerprint, compare
 
-    limits = _limits(options)
+    limits = limits_of(options)
     fingerprint = Fingerprint.load(options.camera, limits)
     paths = _paths(options)
     if options.map:
@@ -108,12 +108,6 @@ def test(options: argparse.Namespace) -> int:
     if len(failed) == len(paths):
         raise failed[0] if len(paths) == 1 else VeriscopeError(f"none of the {len(paths)} pictures could be tested")
     return 0
-
-
-def _limits(options: argparse.Namespace) -> Limits:
-    if options.max_bytes <= 0 or options.max_pixels <= 0:
-        raise VeriscopeError("--max-bytes and --max-pixels must be positive")
-    return Limits(bytes=options.max_bytes, pixels=options.max_pixels)
 
 
 def _paths(options: argparse.Namespace) -> list[Path]:

@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from veriscope import batch
+from veriscope.cli.opening import add_limits, limits_of, require_time
 from veriscope.errors import VeriscopeError
-from veriscope.picture import Limits
 
 if TYPE_CHECKING:
     from veriscope.reporting import IndexRow
 
 RESULTS = "results.jsonl"
 DEFAULT_OUT = "veriscope-results"
-LONGEST_TIME = 86_400  # seconds that a detector may be given
 MOST_THUMBNAILS = 500  # an index of more pictures than this carries none
 
 
@@ -44,18 +43,15 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "--known", type=Path, metavar="DIR", help="say where it has been: look into this index (veriscope index add)"
     )
-    command.add_argument("--max-bytes", type=int, default=Limits().bytes, help="largest file to open (200000000)")
-    command.add_argument("--max-pixels", type=int, default=Limits().pixels, help="largest picture (250000000)")
+    add_limits(command)
     command.add_argument("--time-limit", type=float, default=60.0, metavar="S", help="seconds for each detector (60)")
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Examine what the options name; 2 when the only picture could not be opened."""
-    if options.jobs < 0 or options.max_bytes <= 0 or options.max_pixels <= 0:
-        raise VeriscopeError("--jobs must not be negative; --max-bytes and --max-pixels must be positive")
-    if not 0 < options.time_limit <= LONGEST_TIME:
-        raise VeriscopeError(f"--time-limit must be more than 0 and at most {LONGEST_TIME} seconds")
+    limits_of(options, "jobs")
+    require_time(options.time_limit)
     only = Path(options.paths[0])
     if len(options.paths) == 1 and not only.is_dir() and (os.path.lexists(only) or not _is_pattern(str(only))):
         if options.index or options.parquet:
@@ -73,7 +69,7 @@ def _settings(options: argparse.Namespace) -> batch.Settings:
         detectors=tuple(options.detectors) if options.detectors else None,
         declared_only=options.declared_only,
         quick=options.quick,
-        limits=Limits(bytes=options.max_bytes, pixels=options.max_pixels),
+        limits=limits_of(options),
         time_limit=options.time_limit,
         known=None if options.known is None else str(options.known),
     )

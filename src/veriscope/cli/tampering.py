@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from veriscope import batch
-from veriscope.cli.examine import LONGEST_TIME
+from veriscope.cli.opening import add_limits, limits_of, require_time
 from veriscope.errors import VeriscopeError
-from veriscope.picture import Limits
 
 DETAIL = """\
 Of each picture, DIR receives STEM.npz (a float32 array a method, height x width in [0, 1]), STEM.METHOD.png,
@@ -37,8 +36,7 @@ def add_to(commands: Any) -> None:
     maps.add_argument("--methods", nargs="+", metavar="NAME", help="only these (all that an examination asks)")
     maps.add_argument("--processes", type=int, default=0, metavar="N", help="for several pictures (0: one a core)")
     maps.add_argument("--again", action="store_true", help="make finished ones anew")
-    maps.add_argument("--max-bytes", type=int, default=Limits().bytes, help="largest file to open (200000000)")
-    maps.add_argument("--max-pixels", type=int, default=Limits().pixels, help="largest picture (250000000)")
+    add_limits(maps)
     maps.add_argument("--time-limit", type=float, default=60.0, metavar="S", help="seconds for each method (60)")
     maps.set_defaults(run=run)
 
@@ -48,14 +46,12 @@ def run(options: argparse.Namespace) -> int:
     from veriscope.maps import Settings
     from veriscope.maps_batch import jobs
 
-    if options.processes < 0 or options.max_bytes <= 0 or options.max_pixels <= 0:
-        raise VeriscopeError("--processes must not be negative; --max-bytes and --max-pixels must be positive")
-    if not 0 < options.time_limit <= LONGEST_TIME:
-        raise VeriscopeError(f"--time-limit must be more than 0 and at most {LONGEST_TIME} seconds")
+    limits = limits_of(options, "processes")
+    require_time(options.time_limit)
     settings = Settings(
         methods=tuple(dict.fromkeys(options.methods)) if options.methods else None,
         quick=options.quick,
-        limits=Limits(bytes=options.max_bytes, pixels=options.max_pixels),
+        limits=limits,
         time_limit=options.time_limit,
     )
     _ = settings.localisers  # wrong names are said before anything is made

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from veriscope.cli.opening import add_limits, limits_of
 from veriscope.errors import VeriscopeError
-from veriscope.picture import Limits
 
 QUALITY = 95  # of JPEG files, 1 to 100
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
@@ -28,8 +28,7 @@ def add_to(commands: Any) -> None:
     command.add_argument("path", type=Path, metavar="PATH", help="a picture")
     command.add_argument("--out", type=Path, metavar="FILE", help=f"{', '.join(SUFFIXES)} (here: STEM.unwarped.png)")
     command.add_argument("--force", action="store_true", help="undo what little was found, even where it is no warp")
-    command.add_argument("--max-bytes", type=int, default=Limits().bytes, help="largest file to open (200000000)")
-    command.add_argument("--max-pixels", type=int, default=Limits().pixels, help="largest picture (250000000)")
+    add_limits(command)
     command.set_defaults(run=run)
 
 
@@ -44,11 +43,10 @@ def run(options: argparse.Namespace) -> int:
     from veriscope.tampering import warps
     from veriscope.tampering.flow import lengths, undone
 
-    if options.max_bytes <= 0 or options.max_pixels <= 0:
-        raise VeriscopeError("--max-bytes and --max-pixels must be positive")
+    limits = limits_of(options)
     out: Path = options.out or Path(f"{options.path.stem}.unwarped.png")
     _require_other(out, options.path)
-    picture = open_picture(options.path, limits=Limits(bytes=options.max_bytes, pixels=options.max_pixels))
+    picture = open_picture(options.path, limits=limits)
     found = warps.reading(picture)
     print(f"{picture.name}: {warps.sentence(found)}")
     if not found.called and not options.force:

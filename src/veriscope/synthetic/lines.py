@@ -107,26 +107,29 @@ class Camera:
     known: int
 
 
-def small(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``uint8 (H, W, 3)`` RGB with its longer side at most 768 pixels."""
-    scale = SIDE / max(rgb.shape[:2])
+def small(rgb: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
+    """``uint8 (H, W, 3)`` RGB with its longer side at most ``side`` pixels."""
+    scale = side / max(rgb.shape[:2])
     if scale >= 1:
         return np.ascontiguousarray(rgb)
     size = max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale))
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
+def detected(luma: NDArray[np.uint8]) -> Floats:
+    """The straight edges of ``uint8 (H, W)`` as LSD finds them, in its order: (N, 4) x, y, x, y in half diagonals."""
+    found = cv2.createLineSegmentDetector(cv2.LSD_REFINE_STD).detect(luma)[0]
+    if found is None:
+        return np.zeros((0, 4))
+    height, width = luma.shape
+    centre = np.array([width, height, width, height]) / 2 - 0.5
+    return np.asarray((found.reshape(-1, 4).astype(np.float64) - centre) / (np.hypot(height, width) / 2))
+
+
 def segments(rgb: NDArray[np.uint8]) -> Segments:
     """The straight edges of ``uint8 (H, W, 3)`` RGB, pieces of one edge joined."""
-    luma = cv2.cvtColor(small(rgb), cv2.COLOR_RGB2GRAY)
-    found = cv2.createLineSegmentDetector(cv2.LSD_REFINE_STD).detect(luma)[0]
-    height, width = luma.shape
-    empty = Segments(np.zeros((0, 4)), luma.astype(np.float32))
-    if found is None:
-        return empty
-    centre = np.array([width, height, width, height]) / 2 - 0.5
-    ends = (found.reshape(-1, 4).astype(np.float64) - centre) / empty.scale
-    made = _longest(Segments(ends, empty.luma), SHORTEST / 3)
+    luma = np.asarray(cv2.cvtColor(small(rgb), cv2.COLOR_RGB2GRAY), np.uint8)
+    made = _longest(Segments(detected(luma), luma.astype(np.float32)), SHORTEST / 3)
     return _longest(_joined(made), SHORTEST)
 
 

@@ -7,26 +7,12 @@ from numpy.typing import NDArray
 
 from veriscope import models
 from veriscope.container.jpeg import history
-from veriscope.errors import ModelError
 from veriscope.evidence import Evidence, Question
 from veriscope.picture import Picture
-from veriscope.weighing import Panel, strength
+from veriscope.weighing import strength
 
 Table = tuple[tuple[int, float], ...]  # (size in pixels or JPEG quality, reliability), increasing
 BARELY = 0.95  # a reliability above it needs no reason
-
-
-def calibration(model: str) -> Panel:
-    """What one detector's scores mean alone, measured on sources kept out of training.
-
-    Raises:
-        ModelError: there is none for the installed version.
-    """
-    member = f"{model}@{models.model(model).version}"
-    for panel in models.panels():
-        if panel.members.keys() == {member}:
-            return panel
-    raise ModelError(f"model {model}: no calibration of {member} is installed; reinstall veriscope")
 
 
 def reliability(short_side: int, quality: int | None, sizes: Table, qualities: Table) -> tuple[float, str]:
@@ -92,7 +78,7 @@ def state(model: str, score: float, picture: Picture, *, sizes: Table, qualities
     known = [quality for quality in (past.current_quality, past.previous_quality) if quality is not None]
     short_side = min(picture.width, picture.height)
     trusted, reason = reliability(short_side, min(known, default=None), sizes, qualities)
-    log10_lr = calibration(model).log10_lr(score) * trusted
+    log10_lr = models.calibration(model).log10_lr(score) * trusted
     here, there = ("generated", "real") if log10_lr > 0 else ("real", "generated")
     says = (
         f"{traces} look no more like those of generated pictures than of real ones."

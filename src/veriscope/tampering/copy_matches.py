@@ -42,9 +42,7 @@ LEAST_FINE = 0.45  # of the fine detail; JPEG at quality 70 off the grid leaves 
 LEAST_TEXTURE = 0.4  # share of the region that holds detail
 LEAST_ISOTROPY = 0.15  # of gradient directions, 0 for one straight edge and 1 for all alike: any two edges agree
 EDGE = 8.0  # grey levels a pixel: gradients count up to here, so that one strong edge does not outweigh texture
-MOST_DIFFERENCE = (
-    12.0  # grey levels, root mean square: JPEG at quality 65 leaves copies 6, scaling 9; fabric prints had 21
-)
+MOST_DIFFERENCE = 12.0  # grey levels, root mean square: JPEG at 65 leaves copies 6, scaling 9; fabric prints had 21
 MOST_FLAT, FLAT = 0.25, 0.5  # share of the region that varies by less than so many grey levels: such a picture is drawn
 ELSEWHERE = 0.8  # of the pair's own correlation: another place that agrees so well repeats the pattern too
 MOST_SHARED = 0.1  # of a part that also belongs to its counterpart

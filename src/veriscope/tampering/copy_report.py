@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from veriscope.tampering import regions
 from veriscope.tampering.copy_direction import directed
 from veriscope.tampering.copy_matches import LEAST_FINE, CopyMatch, verified
-from veriscope.tampering.copy_regions import Affine, Mask, Plane
+from veriscope.tampering.copy_regions import Affine, Mask, Plane, box_of
 from veriscope.tampering.localisation import CLIPPED, FLAT, LEAST_SIDE, Localisation
 
 COPY, ORIGINAL, EITHER = (0.6, 1.0), (0.2, 0.45), (0.5, 0.9)  # map values at the least and at full correlation
@@ -104,21 +105,16 @@ def sentence(found: tuple[CopyMatch, ...]) -> str:
 
 
 def where(mask: Mask) -> str:
-    """A mask's place in words, by its middle.
+    """A mask's place in words, by its box.
 
     >>> corner = np.zeros((90, 90), bool)
     >>> corner[:20, 70:] = True
     >>> where(corner)
-    'at upper right'
+    'at the upper right'
     """
-    rows, columns = np.nonzero(mask)
-    down = ("upper", "", "lower")[min(2, int(3 * rows.mean() / mask.shape[0]))]
-    across = ("left", "", "right")[min(2, int(3 * columns.mean() / mask.shape[1]))]
-    if not down and not across:
-        return "in the middle"
-    if not across:
-        return "at the top" if down == "upper" else "at the bottom"
-    return f"at {down} {across}" if down else f"at the {across}"
+    (rows, columns), (height, width) = box_of(mask), mask.shape
+    box = columns.start / width, rows.start / height, columns.stop / width, rows.stop / height
+    return regions.where(regions.place(box))
 
 
 def _textured(luma: Plane) -> Plane:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veriscope.picture import Picture
-from veriscope.tampering.localisation import Localisation, Localiser, carries_traces
+from veriscope.tampering.localisation import Localisation, Localiser, carries_traces, robust_deviation
 
 BLOCK = 16  # pixels a side: 64 pixels of each site
 STRIP = 1024  # rows worked on at once; a multiple of BLOCK
@@ -119,7 +119,7 @@ def _median(values: _Plane, judged: _Plane) -> float:
 
 def _spread(values: _Plane, judged: _Plane) -> float:
     """Robust standard deviation of the judged values."""
-    return 1.4826 * float(np.median(np.abs(values[judged > 0] - _median(values, judged)))) + 1e-3
+    return robust_deviation(values[judged > 0]) + 1e-3
 
 
 def _telling(values: _Plane, judged: _Plane) -> float:
@@ -182,7 +182,8 @@ class Demosaicing(Localiser):
         share = float((found >= 0.5).mean())
         edge = (0, carrying.shape[0] - rows), (0, carrying.shape[1] - columns)
         says = (
-            f"About {share:.0%} of the picture lacks the traces of the camera's colour interpolation that the rest shows."
+            f"About {share:.0%} of the picture lacks the traces of the camera's colour interpolation that the rest shows; "
+            "pasted, resized or repainted parts look like this."
             if share > 0
             else "The traces of the camera's colour interpolation run through all of the picture that could be judged."
         )

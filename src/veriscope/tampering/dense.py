@@ -15,6 +15,11 @@ MULTIPLE = 16  # pixels: sides of what a network is given
 Run = Callable[[NDArray[np.float32], tuple[float, float, float, float]], list[NDArray[np.float32]]]
 
 
+def chance(odds: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Log odds, of any shape, as chances in (0, 1)."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(odds, -30, 30))), np.float32)
+
+
 def limited(rgb: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
     """``uint8 (H, W, 3)`` made smaller, if need be, to at most ``most`` pixels."""
     height, width = rgb.shape[:2]

@@ -17,9 +17,8 @@ import numpy as np
 from veriscope.container.jpeg import history
 from veriscope.evidence import Evidence, Explanation, Question, Verdict
 from veriscope.picture import Picture
-from veriscope.tampering.fused import Fused, where
 from veriscope.tampering.localisation import resized
-from veriscope.tampering.regions import Region, regions
+from veriscope.tampering.regions import Region, regions, where
 
 TRACES = {  # detector: what agrees, as the object of "which ... show"
     "double_quantisation": "the marks of an earlier JPEG save",
@@ -58,7 +57,7 @@ def explain(picture: Picture, verdict: Verdict, heard: Sequence[Evidence]) -> Ex
         heard: all evidence; that of other questions is passed over.
     """
     told = [item for item in heard if item.question == Question.EDITED and item.map is not None]
-    fused = next((item for item in told if item.detector == Fused.name), None)
+    fused = next((item for item in told if item.weighed), None)  # the full or the quick one
     hidden = hides(picture)
     if fused is None or fused.map is None:
         return Explanation(says=f"Whether part of the picture was edited could not be weighed.{hidden}")
@@ -85,7 +84,7 @@ def explain(picture: Picture, verdict: Verdict, heard: Sequence[Evidence]) -> Ex
     if agreeing:
         sentences.append(f"There, these agree: {', '.join(dict.fromkeys(TRACES[name] for name in agreeing))}.")
     else:
-        sentences.append("No single trace shows it alone; it is the main localiser's finding.")
+        sentences.append("No single trace shows it alone; it is the finding of the network that was trained on edits.")
     sentences.append(f"They look like {kind}." if kind else "Which kind of edit it was, the traces do not tell.")
     return Explanation(
         says=" ".join(sentences) + hidden,
@@ -139,4 +138,4 @@ def _number(count: int, what: str) -> str:
 
 
 def _share(share: float) -> str:
-    return "less than 1 %" if share < 0.01 else f"about {share:.0%}"
+    return "less than 1%" if share < 0.01 else f"about {share:.0%}"

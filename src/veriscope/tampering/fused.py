@@ -21,11 +21,12 @@ from veriscope import models
 from veriscope.errors import ModelError
 from veriscope.evidence import Evidence
 from veriscope.picture import Picture
+from veriscope.tampering.dense import chance
 from veriscope.tampering.localisation import Localisation, Localiser, resized
 from veriscope.tampering.methods import heard, values_at
-from veriscope.tampering.regions import regions
+from veriscope.tampering.regions import regions, where
 from veriscope.tampering.trained import WeightsVersion
-from veriscope.weighing import Panel, strength
+from veriscope.weighing import strength
 
 WORKING_SIDE = 384  # values along the map's long side
 ODDS_LIMIT = 6.0  # of the main localiser's map
@@ -34,7 +35,7 @@ MAIN = "localiser"
 
 @dataclass(frozen=True)
 class Coefficients:
-    """What each method's map and score weigh, beside two offsets; ``quick`` those for the quick methods alone."""
+    """What each method's map weighs in a place, and its score in the whole picture; each with an offset."""
 
     place: dict[str, float]
     picture: dict[str, float]
@@ -69,7 +70,6 @@ class Heard:
     places: dict[str, NDArray[np.float32]]
     scores: dict[str, float]
     judged: NDArray[np.float32]
-    found: dict[str, Localisation]
 
 
 def all_heard(picture: Picture, *, quick: bool = False) -> Heard:
@@ -77,7 +77,7 @@ def all_heard(picture: Picture, *, quick: bool = False) -> Heard:
 
     def compute() -> Heard:
         height, width = working_shape(picture)
-        places, scores, found = {}, {}, {}
+        places, scores = {}, {}
         judged = np.zeros((height, width), np.float32)
         for method, localisation in heard(picture, quick=quick):
             if method.name == MAIN:
@@ -87,8 +87,7 @@ def all_heard(picture: Picture, *, quick: bool = False) -> Heard:
                 places[method.name] = values_at(localisation, height, width)
                 scores[method.name] = localisation.score * localisation.reliability
             judged = np.maximum(judged, resized(localisation.judged, height, width))
-            found[method.name] = localisation
-        return Heard(places, scores, judged, found)
+        return Heard(places, scores, judged)
 
     return picture.once(("all localisers", quick), compute)
 
@@ -103,21 +102,12 @@ def fused_map(said: Heard, weights: dict[str, float]) -> NDArray[np.float32]:
     odds = np.full(said.judged.shape, weights["offset"], np.float32)
     for name, values in said.places.items():
         odds += np.float32(weights.get(name, 0.0)) * values
-    return np.asarray(1 / (1 + np.exp(-np.clip(odds, -30, 30))), np.float32)
+    return chance(odds)
 
 
-def map_facts(fused: NDArray[np.float32]) -> dict[str, float]:
-    """What the fused map says of the whole picture: its highest tenth of a per cent, and the share above a half."""
-    return {
-        "highest": float(np.quantile(fused, 0.999)),
-        "called": float(min(0.3, (fused >= 0.5).mean())) / 0.3,
-    }
-
-
-def fused_score(said: Heard, fused: NDArray[np.float32], weights: dict[str, float]) -> float:
+def fused_score(said: Heard, weights: dict[str, float]) -> float:
     """The log odds that any part was edited, before calibration."""
-    facts = {**said.scores, **map_facts(fused)}
-    return weights["offset"] + sum(weights.get(name, 0.0) * value for name, value in facts.items())
+    return weights["offset"] + sum(weights.get(name, 0.0) * value for name, value in said.scores.items())
 
 
 class Fused(Localiser):
@@ -138,7 +128,7 @@ class Fused(Localiser):
         found = self.locate(picture)
         if found is None:
             return None
-        panel = calibration(self.name)
+        panel = models.calibration(self.name, "fused")
         score = odds_of(picture, quick=self.haste)
         log10_lr = panel.log10_lr(score) * found.reliability
         here, there = ("edited", "untouched") if log10_lr > 0 else ("untouched", "edited")
@@ -163,9 +153,7 @@ class FusedQuick(Fused):
 
 def odds_of(picture: Picture, *, quick: bool = False) -> float:
     """The fused log odds of the whole picture, before calibration."""
-    weights = coefficients(quick)
-    said = all_heard(picture, quick=quick)
-    return fused_score(said, fused_map(said, weights.place), weights.picture)
+    return fused_score(all_heard(picture, quick=quick), coefficients(quick).picture)
 
 
 def localised(picture: Picture, *, quick: bool = False) -> Localisation:
@@ -177,13 +165,11 @@ def localised(picture: Picture, *, quick: bool = False) -> Localisation:
     said = all_heard(picture, quick=quick)
     fused = fused_map(said, coefficients(quick).place)
     odds = odds_of(picture, quick=quick)
-    agreeing = [name for name, values in said.places.items() if name != MAIN and values.max() >= 0.5]
     places = regions(fused, np.ones_like(fused))
     says = "No part of the picture stands out."
     if places:
         share = sum(region.share for region in places)
-        says = f"The part that stands out most lies {where(places[0].place)}; {share:.0%} of the picture in all"
-        says += f", by {len(agreeing)} traces beside the main one." if agreeing else ", by the main localiser alone."
+        says = f"The part that stands out most lies {where(places[0].place)}; {share:.0%} of the picture in all."
     reliability, reason = _reliability(picture)
     return Localisation(
         map=fused,
@@ -195,31 +181,7 @@ def localised(picture: Picture, *, quick: bool = False) -> Localisation:
     )
 
 
-def where(place: str) -> str:
-    """A place as it stands in a sentence.
-
-    >>> where("upper left"), where("along the lower edge"), where("left half")
-    ('at the upper left', 'along the lower edge', 'in the left half')
-    """
-    if place.startswith(("along", "across", "down")):
-        return place
-    return f"in the {place}" if place.endswith("half") else "over " + place if "whole" in place else f"at the {place}"
-
-
 def _reliability(picture: Picture) -> tuple[float, str]:
     side = min(picture.height, picture.width)
     by_size = float(np.interp(side, [64, 128, 256], [0.2, 0.6, 1.0]))
     return round(by_size, 3), "" if by_size >= 0.95 else f"the picture is only {side} px on its short side"
-
-
-def calibration(name: str) -> Panel:
-    """What the scores of ``fused`` or ``fused_quick`` mean, measured on edits made from sources kept aside.
-
-    Raises:
-        ModelError: there is none for the installed version.
-    """
-    member = f"{name}@{models.model('fused').version}"
-    for panel in models.panels():
-        if panel.members.keys() == {member}:
-            return panel
-    raise ModelError(f"model fused: no calibration of {member} is installed; reinstall veriscope")

@@ -24,7 +24,7 @@ from veriscope.container.jpeg_traces import BASIS
 from veriscope.picture import Picture
 from veriscope.tampering.grid import grid_finding
 from veriscope.tampering.grid_votes import stored_grey
-from veriscope.tampering.localisation import Localisation, Localiser, carries_traces, resized
+from veriscope.tampering.localisation import Localisation, Localiser, carries_traces, resized, robust_deviation
 
 FINEST, COARSEST, STEP = 97, 43, 3  # qualities tried; a dip is about four wide
 LOOKED_AT = 24_576  # 8x8 blocks, 1.6 MP: of a larger picture, every nth row and column of blocks
@@ -96,9 +96,8 @@ def without_texture(
 
 
 def _bulk(values: NDArray[np.float32]) -> tuple[float, float]:
-    """The median, and the standard deviation that the median absolute deviation stands for."""
-    middle = float(np.median(values))
-    return middle, 1.4826 * float(np.median(np.abs(values - middle))) + 1e-6
+    """The median and the robust deviation."""
+    return float(np.median(values)), robust_deviation(values) + 1e-6
 
 
 @dataclass(frozen=True, eq=False)

@@ -204,9 +204,9 @@ class Grid(Localiser):
 def _trust(picture: Picture, finding: GridFinding) -> tuple[float, str]:
     quality = history(picture).current_quality
     if finding.main is None and not finding.regions:
-        return 0.1, "Without any JPEG grid there is nothing to compare."
+        return 0.1, "Without the blocks of any JPEG save there is nothing to compare."
     if quality is not None and quality < COARSE:
-        return 0.2, f"The last save, at quality {quality}, lays its own grid over everything and hides earlier ones."
+        return 0.2, f"The last save, at quality {quality}, lays its own blocks over everything and hides earlier ones."
     return (
         0.6,
         "A part moved by a multiple of eight pixels shows nothing; patterns drawn every eight pixels mislead it.",
@@ -219,20 +219,20 @@ def _says(finding: GridFinding, score: float) -> str:
         share = f"about {region.cells.mean():.0%} of the picture" if region.cells.mean() >= 0.01 else "a small one"
         if finding.main is None:
             return (
-                f"One region, {share}, shows the 8x8 grid of a JPEG save and the rest shows none; parts pasted from a "
-                "JPEG look like this."
+                f"One region, {share}, shows the blocks of 8x8 pixels in which JPEG saves pictures, and the rest shows none; "
+                "parts pasted from a JPEG look like this."
             )
         if region.grid is None:
             return (
-                f"One region, {share}, lacks the 8x8 grid of the JPEG save that the rest shows; painted, resized or "
-                "generated parts look like this, and so may text or frames added by an app."
+                f"One region, {share}, lacks the blocks of 8x8 pixels that a JPEG save left in the rest; painted, resized "
+                "or generated parts look like this, and so may text or frames added by an app."
             )
         return (
-            f"One region, {share}, lies on another 8x8 JPEG grid than the rest; parts pasted from another picture or "
-            "moved within this one look like this, and so do pictures placed on a page."
+            f"One region, {share}, is out of line with the blocks of 8x8 pixels in which JPEG saved the rest; parts pasted "
+            "from another picture or moved within this one look like this, and so do pictures placed on a page."
         )
     if finding.main is None:
-        return "No 8x8 JPEG grid shows: the picture was never saved as a JPEG, or was resized or filtered since."
+        return "No blocks of a JPEG save show: the picture was never saved as a JPEG, or was resized or filtered since."
     across, down = finding.main % 8, finding.main // 8
-    start = f", which begins at ({across}, {down}), as after a crop since that save" if finding.main else ""
-    return f"The whole picture lies on one 8x8 JPEG grid{start}; no part stands out."
+    start = f", beginning at ({across}, {down}), as after a crop since that save" if finding.main else ""
+    return f"The blocks of a JPEG save are in line over the whole picture{start}; no part stands out."

@@ -17,19 +17,18 @@ from numpy.typing import NDArray
 
 from veriscope import models
 from veriscope.picture import Picture
-from veriscope.tampering.dense import limited, tiled
+from veriscope.tampering.dense import chance, limited, tiled
 from veriscope.tampering.localisation import Localisation
-from veriscope.tampering.regions import regions
+from veriscope.tampering.regions import regions, where
 from veriscope.tampering.scene import scene, window
 from veriscope.tampering.trained import Trained
 
 STRIDE = 4  # pixels between two values of the map
 MOST_PIXELS = 2_500_000  # larger pictures are made smaller first
-QUICK_PIXELS = 600_000  # as above, in a quick examination
 LEAST_TRUST = 0.5  # mean reliability over the picture below which the score is trusted less
 
 
-def maps_of(picture: Picture, most: int = MOST_PIXELS) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+def maps_of(picture: Picture) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
     """Chance of an edit and of being right, each ``float32 (h, w) in [0, 1]``, and the log odds of the whole picture.
 
     Raises:
@@ -37,21 +36,17 @@ def maps_of(picture: Picture, most: int = MOST_PIXELS) -> tuple[NDArray[np.float
     """
     session = models.open_session("localiser")
     tokens = scene(picture)
-    rgb = limited(picture.rgb, most)
-    scores: list[tuple[float, float]] = []
+    rgb = limited(picture.rgb, MOST_PIXELS)
+    scores: list[float] = []
 
     def run(pixels: NDArray[np.float32], place: tuple[float, float, float, float]) -> list[NDArray[np.float32]]:
         part = tokens if place == (0.0, 0.0, 1.0, 1.0) else window(tokens, *place)
         found, trust, score = session.run(["map", "trust", "score"], {"pixels": pixels, "tokens": part[None]})
-        scores.append((float(score[0]), place[2] * place[3]))
-        return [_chance(found[0]), _chance(trust[0])]
+        scores.append(float(score[0]))
+        return [chance(found[0]), chance(trust[0])]
 
     found, trust = (each[0] for each in tiled(rgb, run, STRIDE))
-    return found, trust, max(score for score, _ in scores)
-
-
-def _chance(odds: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(1 / (1 + np.exp(-np.clip(odds, -30, 30))), np.float32)
+    return found, trust, max(scores)
 
 
 class MainLocaliser(Trained):
@@ -63,17 +58,15 @@ class MainLocaliser(Trained):
     def find(self, picture: Picture) -> Localisation | None:
         """The network's maps and score."""
         found, trust, odds = maps_of(picture)
-        score = float(_chance(np.array([odds], np.float32))[0])
+        score = float(chance(np.array([odds], np.float32))[0])
         places = regions(found, np.ones_like(found))
         if places:
             share = sum(region.share for region in places)
-            says = (
-                f"A network trained on edits points at {places[0].place}"
-                + (f" and {len(places) - 1} more" if len(places) > 1 else "")
-                + f", {share:.0%} of the picture in all."
-            )
+            lies = f"{'it' if len(places) == 1 else 'the largest'} lies {where(places[0].place)}"
+            marks = f"{_parts(len(places))}, {max(share, 0.01):.0%} of this one"
+            says = f"A network trained on edited pictures marks {marks}; {lies}."
         else:
-            says = "A network trained on edits points at no part of the picture."
+            says = "A network trained on edited pictures marks no part of this one."
         return Localisation(
             map=found,
             judged=trust,
@@ -84,3 +77,7 @@ class MainLocaliser(Trained):
             if trust.mean() >= LEAST_TRUST
             else "the network itself expects its map to be wrong in much of the picture",
         )
+
+
+def _parts(number: int) -> str:
+    return "one part" if number == 1 else f"{number} parts"

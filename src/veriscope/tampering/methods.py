@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veriscope import models
-from veriscope.errors import VeriscopeError
 from veriscope.picture import Picture
 from veriscope.tampering.consistency import Consistency
 from veriscope.tampering.copy_move import CopyMove
@@ -23,6 +23,7 @@ from veriscope.tampering.localisation import Localisation, Localiser, resized
 from veriscope.tampering.localiser import MainLocaliser
 from veriscope.tampering.noise_level import NoiseLevel
 from veriscope.tampering.text_tampering import TextTampering
+from veriscope.tampering.trained import Trained
 from veriscope.tampering.warps import Warps
 from veriscope.tampering.weak import Weak
 
@@ -41,13 +42,12 @@ METHODS: tuple[Localiser, ...] = (
     TextTampering(),
     Warps(),
 )
-LEARNED = {"localiser", "fingerprint", "consistency", "weak", "text_tampering", "warps"}
 
 
 @lru_cache(maxsize=1)
 def usable() -> tuple[Localiser, ...]:
     """The methods whose weights are here, or that need none."""
-    return tuple(method for method in METHODS if method.name not in LEARNED or method.name in models.registry())
+    return tuple(method for method in METHODS if not isinstance(method, Trained) or method.name in models.registry())
 
 
 def heard(picture: Picture, *, quick: bool = False) -> Iterator[tuple[Localiser, Localisation]]:
@@ -55,10 +55,9 @@ def heard(picture: Picture, *, quick: bool = False) -> Iterator[tuple[Localiser,
     for method in usable():
         if quick and not method.quick:
             continue
-        try:
+        found = None
+        with suppress(Exception):  # one that fails says so in its own evidence
             found = method.locate(picture)
-        except (VeriscopeError, ValueError, ArithmeticError, MemoryError):
-            continue  # the method's own evidence says why
         if found is not None:
             yield method, found
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veriscope.picture import Picture
-from veriscope.tampering.localisation import Localisation, Localiser
+from veriscope.tampering.localisation import Localisation, Localiser, robust_deviation
 
 BLOCK = 8  # pixels a side
 STRIP = 1024  # rows worked on at once; a multiple of BLOCK
@@ -92,7 +92,7 @@ def off_the_curve(noise: _Plane, texture: _Plane, brightness: _Plane, judged: _P
         normal = (chosen * weights[:, None]).T @ chosen + 1e-6 * np.eye(chosen.shape[1])
         curve = np.linalg.solve(normal, chosen.T @ (weights * values))
         off = values - chosen @ curve
-        scale = max(_deviation(off), LEAST_SPREAD)
+        scale = max(robust_deviation(off), LEAST_SPREAD)
         weights = np.square(np.maximum(1 - np.square(off / (TUKEY * scale)), 0))
     residual = np.where(heard, seen - terms @ curve, 0).astype(np.float32)
     return residual, residual / _spread_by(structure, residual, heard)
@@ -103,7 +103,7 @@ def _spread_by(structure: _Plane, residual: _Plane, heard: NDArray[np.bool_]) ->
     order = np.argsort(structure[heard])
     quarters = np.array_split(order, 4)
     middles = [float(np.median(structure[heard][part])) for part in quarters]
-    spreads = [max(_deviation(residual[heard][part]), LEAST_SPREAD) for part in quarters]
+    spreads = [max(robust_deviation(residual[heard][part]), LEAST_SPREAD) for part in quarters]
     return np.interp(structure, middles, spreads).astype(np.float32)
 
 
@@ -118,8 +118,8 @@ def regions(deviations: _Plane, ratios: _Plane, texture: _Plane, judged: _Plane)
         float32 of the same shape in [0, 1], and the log ratio of the region that stands out most, 0 where none is called.
     """
     smooth, even = (_neighbourhoods(values, judged) for values in (deviations, ratios))
-    smooth /= max(_deviation(smooth[judged > 0]), 0.2)
-    unevenness = _deviation(even[judged > 0]) + LEAST_UNEVENNESS
+    smooth /= max(robust_deviation(smooth[judged > 0]), 0.2)
+    unevenness = robust_deviation(even[judged > 0]) + LEAST_UNEVENNESS
     found = QUIET * np.minimum(np.abs(smooth) / (4 * OFF_CURVE), 1)
     strongest, standing = 0.0, 0.5
     for region in _candidates(smooth):
@@ -144,11 +144,6 @@ def _neighbourhoods(values: _Plane, judged: _Plane) -> _Plane:
     size = (NEIGHBOURHOOD, NEIGHBOURHOOD)
     total, weight = (cv2.blur(plane, size, borderType=cv2.BORDER_REFLECT_101) for plane in (values * judged, judged))
     return np.asarray(judged * total / np.maximum(weight, 1 / NEIGHBOURHOOD**2), np.float32)
-
-
-def _deviation(values: _Plane) -> float:
-    """Robust standard deviation."""
-    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
 def _candidates(smooth: _Plane) -> list[NDArray[np.uint8]]:

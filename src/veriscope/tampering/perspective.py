@@ -19,12 +19,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from veriscope.synthetic.lines import SHORTEST, detected, small
+
 Floats = NDArray[np.float64]
 
 CLICK = 1.5  # pixels: standard deviation of a careful click along either axis
 DETECTED = 0.7  # pixels of the picture searched: that of a detected segment's ends
 SEARCHED_SIDE = 1024  # pixels: the longer side at which edges are sought
-SHORTEST = 0.045  # half diagonals: shorter detected segments are texture
 MOST = 500  # detected segments, the longest
 HYPOTHESES = 400  # pairs of segments that propose a vanishing point
 AGREES = 2.5  # standard deviations within which a segment belongs to a vanishing point
@@ -220,20 +221,12 @@ def odd_one_out(ends: Floats, sigma: float) -> tuple[int, float]:
 
 def detected_segments(rgb: NDArray[np.uint8]) -> tuple[Floats, float]:
     """The straight edges of ``uint8 (H, W, 3)``, the longest first: (N, 4) and their ends' error, both in half diagonals."""
-    frame = Frame(rgb.shape[1], rgb.shape[0])
-    shrink = min(1.0, SEARCHED_SIDE / max(rgb.shape[:2]))
-    luma = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
-    if shrink < 1:
-        size = max(1, round(frame.width * shrink)), max(1, round(frame.height * shrink))
-        luma = cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
-    seen = Frame(luma.shape[1], luma.shape[0])
-    found = cv2.createLineSegmentDetector(cv2.LSD_REFINE_STD).detect(luma)[0]
-    if found is None:
-        return np.zeros((0, 4)), DETECTED / seen.scale
-    ends = seen.inward(found.reshape(-1, 4))
+    luma = np.asarray(cv2.cvtColor(small(rgb, SEARCHED_SIDE), cv2.COLOR_RGB2GRAY), np.uint8)
+    sigma = DETECTED / Frame(luma.shape[1], luma.shape[0]).scale
+    ends = detected(luma)
     lengths = np.hypot(ends[:, 2] - ends[:, 0], ends[:, 3] - ends[:, 1])
     order = np.argsort(-lengths, kind="stable")[:MOST]
-    return ends[order[lengths[order] >= SHORTEST]], DETECTED / seen.scale
+    return ends[order[lengths[order] >= SHORTEST]], sigma
 
 
 def detected_vanishing_points(

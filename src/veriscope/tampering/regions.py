@@ -98,6 +98,19 @@ def place(box: Box) -> str:
     return COMPASS[row][column]
 
 
+def where(place: str) -> str:
+    """A place as it stands in a sentence.
+
+    >>> where("upper left"), where("along the lower edge"), where("left half")
+    ('at the upper left', 'along the lower edge', 'in the left half')
+    >>> where("nearly the whole picture")
+    'over nearly the whole picture'
+    """
+    if place.startswith(("along", "across", "down")):
+        return place
+    return f"in the {place}" if place.endswith("half") else f"over {place}" if "whole" in place else f"at the {place}"
+
+
 def _strip(start: float, end: float, near: float, far: float, sides: tuple[str, str], way: str) -> str:
     """Words for a box long from ``start`` to ``end`` and lying between ``near`` and ``far``; empty where it is not long."""
     if end - start < LONG or far - near >= NEARLY_ALL:

@@ -19,17 +19,15 @@ from numpy.typing import NDArray
 
 from veriscope import models
 from veriscope.picture import Picture
-from veriscope.tampering.dense import limited, tiled
+from veriscope.tampering.dense import chance, limited, tiled
 from veriscope.tampering.localisation import Localisation, resized
-from veriscope.tampering.regions import Region, regions
+from veriscope.tampering.regions import Region, regions, where
 from veriscope.tampering.trained import Trained
 
 STRIDE = 4  # pixels a side of one value of the map
 MOST_PIXELS = 4_000_000  # larger pictures are made smaller first
 LEAST_AREA = 160  # pixels: about one character of 12 px; a smaller region is not called
-LEAST_TEXT = (
-    0.02  # share of the picture's cells with text, from which the method applies; most photographs lie below it
-)
+LEAST_TEXT = 0.02  # share of the picture's cells with text, from which it applies; most photographs lie below
 CELL = 32  # pixels a side of a cell that is asked for text
 SCALES = (1, 2)  # times smaller that the picture is looked at, so that large letters count too
 AROUND = 13  # pixels a side within which a stroke is compared with its ground
@@ -133,7 +131,7 @@ class TextTampering(Trained):
             if not part.any():
                 return [np.zeros((1, pixels.shape[2] // STRIDE, pixels.shape[3] // STRIDE), np.float32)]
             odds = session.run(None, {"pixels": pixels})[0][0]
-            return [np.asarray(1 / (1 + np.exp(-np.clip(odds, -30, 30))), np.float32)]
+            return [chance(odds)]
 
         values = tiled(rgb, run, STRIDE)[0][0]
         judged = near_text(cells, *values.shape)
@@ -159,6 +157,6 @@ def _sentence(found: list[Region]) -> str:
         return "No characters stand out from the rest of the text by their noise, edges and compression."
     places = "In one place" if len(found) == 1 else f"In {len(found)} places"
     return (
-        f"{places}, the largest {found[0].place}, characters differ from the rest of the text in noise, edges and "
+        f"{places}, the largest {where(found[0].place)}, characters differ from the rest of the text in noise, edges and "
         "compression, as replaced or pasted ones do."
     )

@@ -20,14 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veriscope import models
-from veriscope.errors import ModelError
 from veriscope.picture import Picture
-from veriscope.tampering.dense import limited, tiled
+from veriscope.tampering.dense import chance, limited, tiled
 from veriscope.tampering.flow import Flow, lengths
 from veriscope.tampering.localisation import Localisation, carries_traces, resized
-from veriscope.tampering.regions import regions
+from veriscope.tampering.regions import regions, where
 from veriscope.tampering.trained import Trained
-from veriscope.weighing import Panel
 
 NAME = "warps"
 OUTPUTS = ("flow", "logits")  # of the network
@@ -111,19 +109,10 @@ def flow(picture: Picture) -> Flow:
 
 def _read(picture: Picture) -> Reading:
     session = models.open_session(NAME)
-    threshold = _calibration().threshold(FALSE_ALARM_RATE)
+    threshold = models.calibration(NAME).threshold(FALSE_ALARM_RATE)
     found, logits = seen(picture.rgb, lambda pixels: session.run(list(OUTPUTS), {"pixels": pixels}))
     score = pooled(logits)
-    moved = np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), np.float32)
-    return Reading(found, moved, score, score > threshold)
-
-
-def _calibration() -> Panel:
-    member = f"{NAME}@{models.model(NAME).version}"
-    for panel in models.panels():
-        if panel.members.keys() == {member}:
-            return panel
-    raise ModelError(f"model {NAME}: no calibration of {member} is installed; train it again, or reinstall veriscope")
+    return Reading(found, chance(logits), score, score > threshold)
 
 
 class Warps(Trained):
@@ -163,8 +152,8 @@ def sentence(found: Reading) -> str:
         return "No part of the picture shows the traces of a local warp, as liquify tools leave them."
     share, distance = extent(found)
     places = regions(found.moved, np.ones_like(found.moved))
-    where = f" ({places[0].place})" if places else ""
+    lies = f", the largest part of it {where(places[0].place)}," if places else ""
     return (
-        f"About {max(share, 0.01):.0%} of the picture{where} shows the traces of a local warp, as liquify tools leave them "
+        f"About {max(share, 0.01):.0%} of the picture{lies} shows the traces of a local warp, as liquify tools leave them "
         f"when they reshape a face or a body; content there appears to have been moved by {distance:.1f} pixels on average."
     )

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from veriscope import models
 from veriscope.picture import Picture
-from veriscope.tampering.dense import limited, tiled
+from veriscope.tampering.dense import chance, limited, tiled
 from veriscope.tampering.localisation import Localisation
+from veriscope.tampering.regions import CALLED, LEAST_SHARE
 from veriscope.tampering.trained import Trained
 
-STRIDE = 8
+STRIDE = 8  # pixels between two values of the map
 MOST_PIXELS = 2_500_000  # larger pictures are made smaller first
 
 
@@ -37,15 +38,15 @@ class Weak(Trained):
         def run(pixels: NDArray[np.float32], _: tuple[float, float, float, float]) -> list[NDArray[np.float32]]:
             found, score = session.run(["map", "score"], {"pixels": pixels})
             scores.append(float(score[0]))
-            return [np.asarray(1 / (1 + np.exp(-np.clip(found[0], -30, 30))), np.float32)]
+            return [chance(found[0])]
 
         values = tiled(limited(picture.rgb, MOST_PIXELS), run, STRIDE)[0][0]
-        score = float(1 / (1 + np.exp(-np.clip(max(scores), -30, 30))))
-        share = float((values >= 0.5).mean())
+        score = float(chance(np.array([max(scores)], np.float32))[0])
+        share = float((values >= CALLED).mean())
         says = (
-            f"A network that learned from labels of whole pictures alone points at {share:.0%} of the picture."
-            if share >= 0.002
-            else "A network that learned from labels of whole pictures alone points at no part."
+            f"A network that was only ever told whether a picture is edited, never where, marks {max(share, 0.01):.0%} of it."
+            if share >= LEAST_SHARE
+            else "A network that was only ever told whether a picture is edited, never where, marks no part of it."
         )
         return Localisation(
             map=values,

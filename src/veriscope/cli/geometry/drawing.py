@@ -16,13 +16,8 @@ from veriscope.tampering.perspective import Floats, Frame
 
 LONGEST = 1600  # pixels: the overlay's longer side, at most
 FAR = 4.0  # half diagonals: lines are drawn no farther
-COLOURS = (
-    (86, 180, 233),
-    (230, 159, 0),
-    (0, 158, 115),
-    (204, 121, 167),
-    (240, 228, 66),
-)  # Okabe & Ito's, for any colour vision
+# Okabe and Ito's, for any colour vision.
+COLOURS = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167), (240, 228, 66))
 WRONG = (213, 60, 0)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from veriscope.errors import VeriscopeError
@@ -41,3 +43,18 @@ def extra() -> Iterator[None]:
         yield
     except ImportError as error:
         raise VeriscopeError(f"the laboratory needs its extra: pip install 'veriscope[lab]' ({error})") from error
+
+
+def say(line: str) -> None:
+    """Progress of what is written for the user."""
+    print(line, flush=True)
+
+
+def to_stderr(line: str) -> None:
+    """Progress of what prints its answer."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def words() -> list[str]:
+    """The call as it was typed, but for where files lie on this machine."""
+    return [word if not word.startswith("/") else "/".join(Path(word).parts[-2:]) for word in sys.argv[1:]]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from veriscope.cli.lab import extra
+from veriscope.cli.lab import extra, to_stderr
 from veriscope.errors import VeriscopeError
 
 METHODS = ("gradcam", "occlusion")
@@ -75,7 +74,7 @@ def explain(options: argparse.Namespace) -> int:
     if options.method == "gradcam":
         explained = explaining.by_gradcam(options.name, picture, options.work)
     else:
-        explained = explaining.by_occlusion(options.name, picture, options.cells, _to_stderr)
+        explained = explaining.by_occlusion(options.name, picture, options.cells, to_stderr)
     explaining.write(options.out, picture, explained)
     print(f"{explained.sentence(picture)}: {options.out}")
     return 0
@@ -94,7 +93,7 @@ def audit(options: argparse.Namespace) -> int:
     if options.most < 2:
         raise VeriscopeError("--most must be at least 2")
     rows = read_manifests(options.data)
-    chosen = {"most": options.most, "seed": options.seed, "say": _to_stderr}
+    chosen = {"most": options.most, "seed": options.seed, "say": to_stderr}
     if options.colour_only:
         (detector,) = plugins.named([options.name])
         figures = auditing.audit_detector(with_score(detector, options.name), rows, options.split, **chosen)
@@ -122,7 +121,7 @@ def cifake(options: argparse.Namespace) -> int:
     if options.minutes <= 0 or options.count < 1:
         raise VeriscopeError("--minutes and --count must be positive")
     schedule = benchmark.Schedule(options.minutes, options.count, options.seed, tuple(options.generators or ()))
-    figures, panels = benchmark.run(read_manifests(options.data), options.work, schedule, _to_stderr)
+    figures, panels = benchmark.run(read_manifests(options.data), options.work, schedule, to_stderr)
     options.out.mkdir(parents=True, exist_ok=True)
     write_json(options.out / "cifake.json", figures)
     (options.out / "cifake.md").write_text(benchmark.as_markdown(figures), encoding="utf-8")
@@ -142,7 +141,3 @@ def _print(title: str, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         table.add_row(*(cell(value) for value in row.values()))
     Console().print(table)
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

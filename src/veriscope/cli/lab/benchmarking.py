@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
-from veriscope.cli.lab import extra
+from veriscope.cli.lab import extra, to_stderr, words
 from veriscope.errors import VeriscopeError
 
 NUMBERS = (  # name, metavar, help
@@ -82,18 +81,13 @@ def run(options: argparse.Namespace) -> int:
         protocols=_names(options.protocols) or PROTOCOLS,
         refit=_names(options.refit) or ("heads",),
         settings=Settings(minutes=minutes),
-        command=shlex.join(["veriscope", *_words()]),
+        command=shlex.join(["veriscope", *words()]),
         **chosen,
     )
-    tables = Bench(quick(order) if options.quick else order, _to_stderr).run()
+    tables = Bench(quick(order) if options.quick else order, to_stderr).run()
     _print_table(tables)
     print(f"written: {options.out / 'leaderboard.html'}")
     return 0
-
-
-def _words() -> list[str]:
-    """The call as it was typed, but for where files lie on this machine."""
-    return [word if not word.startswith("/") else "/".join(Path(word).parts[-2:]) for word in sys.argv[1:]]
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -120,7 +114,3 @@ def _print_table(tables: dict[str, Any]) -> None:
             line["remark"],
         )
     Console().print(table)
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from veriscope.cli.lab import extra
+from veriscope.cli.lab import extra, say
 from veriscope.errors import VeriscopeError
 
 
@@ -34,9 +34,7 @@ def combine(options: argparse.Namespace) -> int:
 
     names = list(dict.fromkeys(options.members))
     held = ensemble.held_out(options.models, names)
-    best = ensemble.choose(
-        held, megabytes=options.megabytes, seconds=options.seconds, say=_say, costs_of=ensemble.costs
-    )
+    best = ensemble.choose(held, megabytes=options.megabytes, seconds=options.seconds, say=say, costs_of=ensemble.costs)
     versions = {
         name: next(iter(Panel.load(options.models / f"{name}.panel.json").members)).rpartition("@")[2]
         for name in best.members
@@ -51,7 +49,3 @@ def combine(options: argparse.Namespace) -> int:
     )
     print(f"written: {path}")
     return 0
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from veriscope.cli.lab import extra
+from veriscope.cli.lab import extra, to_stderr
 
 if TYPE_CHECKING:
     from veriscope.lab.data.manifest import Row
@@ -58,7 +57,7 @@ def check(options: argparse.Namespace) -> int:
     with extra():
         from veriscope.lab.data import checking
         from veriscope.lab.data.manifest import read_manifests
-    found = checking.check(options.data, options.work, _to_stderr)
+    found = checking.check(options.data, options.work, to_stderr)
     console = Console()
     if found:
         table = Table("manifest", "line", "what is wrong")
@@ -78,11 +77,11 @@ def import_folder(options: argparse.Namespace) -> int:
         from veriscope.lab.data.manifest import write_manifest
         from veriscope.lab.data.splitting import split_rows
     found = importing.import_folder(
-        options.folder, label=options.label, source=options.source, by=options.groups, say=_to_stderr
+        options.folder, label=options.label, source=options.source, by=options.groups, say=to_stderr
     )
     for line in found.unreadable:
-        _to_stderr(f"left out: {line}")
-    splits = split_rows(found.rows, options.split_shares, options.seed, _to_stderr)
+        to_stderr(f"left out: {line}")
+    splits = split_rows(found.rows, options.split_shares, options.seed, to_stderr)
     write_manifest(options.out, importing.table_of(found.rows, splits, options.out))
     _print_counts([replace(row, split=split) for row, split in zip(found.rows, splits, strict=True)])
     print(f"written: {options.out}, {len(found.rows)} pictures, {len(found.unreadable)} left out")
@@ -99,7 +98,3 @@ def _print_counts(rows: list[Row]) -> None:
         sources, groups = ({getattr(row, field) for row in those} for field in ("source", "group"))
         table.add_row(split, label, str(count), str(len(sources)), str(len(groups)))
     Console().print(table)
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from veriscope.cli.lab import extra
+from veriscope.cli.lab import extra, to_stderr
 from veriscope.errors import VeriscopeError
 
 
@@ -28,10 +27,6 @@ def make_documents(options: argparse.Namespace) -> int:
         from veriscope.lab.data import documents
     if options.count < 1 or options.seed < 0:
         raise VeriscopeError("--count must be at least 1 and --seed not negative")
-    made = documents.make_documents(options.count, options.out, seed=options.seed, say=_to_stderr)
+    made = documents.make_documents(options.count, options.out, seed=options.seed, say=to_stderr)
     print(f"{made} documents made, {options.count - made} were there; written: {options.out / documents.MANIFEST}")
     return 0
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from veriscope.cli.lab import extra
+from veriscope.cli.lab import extra, say
 from veriscope.errors import VeriscopeError
 
 LEAST = 64  # pixels a side of a picture that can be edited
@@ -62,11 +62,7 @@ def edits(options: argparse.Namespace) -> int:
         count=options.count,
         seed=options.seed,
         most=options.most,
-        say=_say,
+        say=say,
     )
     print(f"made {made.made} pictures, {made.held} were there, {len(made.left_out)} left out: {options.out / MANIFEST}")
     return 0
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)

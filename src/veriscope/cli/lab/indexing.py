@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from veriscope.cli.lab import extra
+from veriscope.cli.lab import extra, to_stderr
 from veriscope.errors import VeriscopeError
 
 
@@ -55,7 +54,7 @@ def visual_index(options: argparse.Namespace) -> int:
     if options.folds < 2 or options.most < 1:
         raise VeriscopeError("--folds must be at least 2 and --most at least 1")
     rows = read_manifests(options.data)
-    found = benchmark.measured(rows, options.work, most=options.most, as_is=options.as_is, say=_to_stderr)
+    found = benchmark.measured(rows, options.work, most=options.most, as_is=options.as_is, say=to_stderr)
     figures = benchmark.index(found, folds=options.folds, seed=options.seed)
     if options.scores:
         figures["detectors"] = benchmark.by_generator(*benchmark.mean_scores(rows, options.scores))
@@ -75,10 +74,6 @@ def prequalify(options: argparse.Namespace) -> int:
         raise VeriscopeError("--rate must lie between 0 and 1")
     print(json.dumps(prequalified(*paired(options.fooled, options.by), rate=options.rate), indent=1))
     return 0
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _print(figures: dict[str, Any]) -> None:

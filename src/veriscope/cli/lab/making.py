@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from veriscope.cli.lab import extra
+from veriscope.cli.lab import extra, say
 from veriscope.errors import VeriscopeError
 
 KINDS = ("autoencoder", "diffusion")
@@ -92,13 +92,13 @@ def train(options: argparse.Namespace) -> int:
                 "a diffusion model works on an autoencoder: --autoencoder DIR, from train-generator autoencoder"
             )
         figures = training.train_diffusion(
-            load_small(options.autoencoder), learned, checked, options.work, options.out, schedule, _say
+            load_small(options.autoencoder), learned, checked, options.work, options.out, schedule, say
         )
         if options.onnx:
             load_diffusion(options.out).export(options.out)
     else:
         shape = Shape(options.upsampler, options.factor, options.latent)
-        figures = training.train_autoencoder(shape, learned, checked, options.work, options.out, schedule, _say)
+        figures = training.train_autoencoder(shape, learned, checked, options.work, options.out, schedule, say)
     print(json.dumps(figures))
     print(f"written: {options.out}; make pairs with veriscope lab make-pairs --generators NAME={options.out}")
     return 0
@@ -119,7 +119,7 @@ def pairs(options: argparse.Namespace) -> int:
         limit=options.limit,
         seed=options.seed,
         most=options.most,
-        say=_say,
+        say=say,
     )
     print(
         f"made {made.made} pictures, {made.held} were there, {len(made.left_out)} origins left out: {options.out / MANIFEST}"
@@ -134,7 +134,3 @@ def _real(paths: list[Path], splits: Any) -> list[Any]:
     if not rows:
         raise VeriscopeError(f"{', '.join(map(str, paths))}: no real picture is in the splits {', '.join(splits)}")
     return rows
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from veriscope.cli.lab import extra
+from veriscope.cli.lab import extra, to_stderr
 from veriscope.errors import VeriscopeError
 
 
@@ -36,7 +35,7 @@ def evaluate(options: argparse.Namespace) -> int:
     measured = [row for row in rows if row.split == options.split]
     if not measured:
         raise VeriscopeError(f"{options.data}: no real or generated picture is in split {options.split!r}")
-    entries = benchmark.measure(measured, options.out, flips=options.flips, sweep=options.sweep, say=_to_stderr)
+    entries = benchmark.measure(measured, options.out, flips=options.flips, sweep=options.sweep, say=to_stderr)
     figures = benchmark.summary(entries)
     training = [row for row in rows if row.split in ("train", "val")]
     if training and {row.generated for row in measured} == {0, 1}:
@@ -46,10 +45,6 @@ def evaluate(options: argparse.Namespace) -> int:
     else:
         _print_table(figures)
     return 0
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _print_table(figures: dict[str, Any]) -> None:

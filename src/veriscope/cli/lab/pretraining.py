@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from veriscope.cli.lab import extra
+from veriscope.cli.lab import extra, to_stderr
 from veriscope.errors import VeriscopeError
 
 
@@ -47,7 +46,7 @@ def make_procedural(options: argparse.Namespace) -> int:
         from veriscope.lab.data import procedural
     if options.count < 1 or options.side < 128:
         raise VeriscopeError("--count must be at least 1 and --side at least 128")
-    made = procedural.make_procedural(options.count, options.out, seed=options.seed, side=options.side, say=_to_stderr)
+    made = procedural.make_procedural(options.count, options.out, seed=options.seed, side=options.side, say=to_stderr)
     print(f"{made} pictures drawn, {options.count - made} were there; written: {options.out / procedural.MANIFEST}")
     return 0
 
@@ -71,7 +70,7 @@ def pretrain(options: argparse.Namespace) -> int:
         device=options.device,
     )
     out = options.out or options.work / "trunk.safetensors"
-    figures = pretraining.pretrain([line.row for line in lines], options.work, out, schedule, _to_stderr)
+    figures = pretraining.pretrain([line.row for line in lines], options.work, out, schedule, to_stderr)
     print(f"{figures['steps']} steps on {figures['squares']} squares of {figures['pictures']} pictures")
     if "found" in figures:
         print(
@@ -80,7 +79,3 @@ def pretrain(options: argparse.Namespace) -> int:
         )
     print(f"written: {out}; start a network from it with veriscope lab train NAME --start {out}")
     return 0
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

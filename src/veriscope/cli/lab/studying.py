@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from veriscope.cli.lab import extra
+from veriscope.cli.lab import extra, to_stderr
 from veriscope.errors import VeriscopeError
 
 NUMBERS = (  # name, type, metavar, default, help
@@ -85,7 +84,7 @@ def scaling(options: argparse.Namespace) -> int:
         _settings(options),
         draws=options.draws,
         points=options.points,
-        say=_to_stderr,
+        say=to_stderr,
     )
     write(options.out, "scaling", figures, study.page(figures))
     study.draw(figures, options.out / "scaling.png")
@@ -104,7 +103,7 @@ def two_stage(options: argparse.Namespace) -> int:
         made = study.staged(options.name)
     pairs = _pairs(options)
     samples = _samples(options, [*_rows(options), *pairs])
-    figures = study.two_stage(made, samples, pairs, options.work / "studies", _settings(options), say=_to_stderr)
+    figures = study.two_stage(made, samples, pairs, options.work / "studies", _settings(options), say=to_stderr)
     write(options.out, "two-stage", figures, study.page(figures))
     shown = ("arm", "auc", "interval", "worst_sources", "worst_group", "accuracy")
     _print(figures["arms"], f"{made.name} on sources kept aside", shown)
@@ -126,7 +125,7 @@ def select(options: argparse.Namespace) -> int:
         raise VeriscopeError("--recipes: a choice needs two recipes at least, as in --recipes depths,rine")
     pairs = _pairs(options)
     samples = _samples(options, [*_rows(options, 3), *pairs])
-    figures = study.select(made, samples, pairs, options.work / "studies", _settings(options), say=_to_stderr)
+    figures = study.select(made, samples, pairs, options.work / "studies", _settings(options), say=to_stderr)
     write(options.out, "select", figures, study.page(figures))
     _print(figures["recipes"], "by pairs and by the field")
     print(study.summary(figures))
@@ -147,13 +146,13 @@ def contents(options: argparse.Namespace) -> int:
     _positive(options, "least")
     rows = _rows(options)
     samples = _samples(options, rows)
-    versions = degraded_samples(rows, options.work / "studies" / "degraded", _to_stderr)
+    versions = degraded_samples(rows, options.work / "studies" / "degraded", to_stderr)
     figures: dict[str, Any] = {"detector": made.name, "folds": options.folds, "seed": options.seed}
     figures["contents"] = study.by_content(
-        made, samples, versions, options.work / "studies", _settings(options), say=_to_stderr
+        made, samples, versions, options.work / "studies", _settings(options), say=to_stderr
     )
     figures["generators"] = told = attribution.told_apart(
-        samples, versions, folds=options.folds, least=options.least, seed=options.seed, say=_to_stderr
+        samples, versions, folds=options.folds, least=options.least, seed=options.seed, say=to_stderr
     )
     write(options.out, "contents", figures, study.page(figures))
     shown = ("version", "content", "real", "generated", "auc", "real_auc", "generated_auc")
@@ -198,7 +197,7 @@ def _pairs(options: argparse.Namespace) -> list[Any]:
 def _samples(options: argparse.Namespace, rows: Sequence[Any]) -> Any:
     from veriscope.lab.data.samples import prepare
 
-    samples, _ = prepare(rows, options.work / "samples", seed=options.seed, say=_to_stderr)
+    samples, _ = prepare(rows, options.work / "samples", seed=options.seed, say=to_stderr)
     return samples
 
 
@@ -227,7 +226,3 @@ def _print(rows: Sequence[Mapping[str, Any]], title: str, shown: Sequence[str] =
     for row in rows:
         table.add_row(*(cell(row[name]) for name in columns))
     Console().print(table)
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

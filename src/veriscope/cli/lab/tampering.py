@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
-from veriscope.cli.lab import extra
+from veriscope.cli.lab import extra, to_stderr, words
 from veriscope.errors import VeriscopeError
 
 CONDITIONS = ("none", "jpeg80", "jpeg60", "resize75")
@@ -55,17 +54,12 @@ def run(options: argparse.Namespace) -> int:
         conditions=tuple(name for name in CONDITIONS if name in options.conditions),
         most=options.most,
         seed=options.seed,
-        command=shlex.join(["veriscope", *_words()]),
+        command=shlex.join(["veriscope", *words()]),
     )
-    tables = TamperingBench(order, _to_stderr).run()
+    tables = TamperingBench(order, to_stderr).run()
     _print_table(tables)
     print(f"written: {options.out / 'tampering.html'}")
     return 0
-
-
-def _words() -> list[str]:
-    """The call as it was typed, but for where files lie on this machine."""
-    return [word if not word.startswith("/") else "/".join(Path(word).parts[-2:]) for word in sys.argv[1:]]
 
 
 def _print_table(tables: dict[str, Any]) -> None:
@@ -87,7 +81,3 @@ def _print_table(tables: dict[str, Any]) -> None:
                 share(line["alarms"], 1),
             )
     Console().print(table)
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

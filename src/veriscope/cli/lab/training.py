@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from veriscope.cli.lab import extra
+from veriscope.cli.lab import extra, say
 from veriscope.errors import VeriscopeError
 
 OPTIONS = (  # of Settings: name, type, metavar, help
@@ -74,9 +74,9 @@ def train(options: argparse.Namespace) -> int:
         raise VeriscopeError(
             "--folds must be at least 3; --minutes, --epochs, --draws, --batch and --most must be positive"
         )
-    require_sound(options.data, options.work, _say)
+    require_sound(options.data, options.work, say)
     rows = read_manifests(options.data, ("train", "val"), getattr(made, "labels", tuple(LABELS)))
-    figures = made.train(rows, options.work, options.out, settings, _say)
+    figures = made.train(rows, options.work, options.out, settings, say)
     print(json.dumps(figures["sources_kept_aside"], indent=1))
     print(
         f"written: {options.out}; ask it with VERISCOPE_MODELS={options.out} veriscope examine --with {made.name} PATH"
@@ -112,7 +112,3 @@ def export(options: argparse.Namespace) -> int:
     export_backbone(load_from_quantised(models.pull("clip-vit-b16-tower"), BLOCKS), path)
     print(f"written: {path}")
     return 0
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)

@@ -44,9 +44,7 @@ CONDITIONS = {"none": AS_IS, "jpeg80": "JPEG 80", "jpeg60": "JPEG 60", "resize75
 TIME_LIMIT = 300.0  # seconds for each method on one picture
 EXAMPLES = 8  # edited pictures whose maps the page shows
 EXAMPLE_SIDE = 300  # pixels
-SHAPES_DIFFER = (
-    0.03  # relative difference of the aspect ratios of picture and mask, from which they do not belong together
-)
+SHAPES_DIFFER = 0.03  # relative difference of aspect ratios, from which picture and mask do not belong together
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,11 @@ from collections.abc import Callable
 from itertools import count as numbers
 from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from veriscope.errors import VeriscopeError
 from veriscope.lab.data.manifest import write_manifest
-from veriscope.lab.data.pairs import write_file
+from veriscope.lab.data.pairs import mask_png, write_file
 from veriscope.lab.data.variants import saved
 from veriscope.lab.generators.text_tampering import Tampered, make
 from veriscope.lab.generators.typesetting import ASIDE, TRAIN
@@ -77,7 +75,7 @@ def _one(number: int, out: Path, source: str, seed: int) -> dict[str, str]:
     edited = bool(found.mask.any())
     mask = f"masks/{number:06}.png" if edited else ""
     if mask:
-        write_file(out / mask, _encoded(found.mask))
+        write_file(out / mask, mask_png(found.mask))
     write_file(out / _name(number), saved(found.pixels, "PNG"))
     height, width = str(found.pixels.shape[0]), str(found.pixels.shape[1])
     return {
@@ -110,10 +108,6 @@ def _aside(number: int) -> bool:
 
 def _name(number: int) -> str:
     return f"pictures/{number:06}.png"
-
-
-def _encoded(mask: NDArray[np.bool_]) -> bytes:
-    return cv2.imencode(".png", mask.astype(np.uint8) * np.uint8(255))[1].tobytes()
 
 
 def _there(out: Path, line: dict[str, str] | None) -> bool:

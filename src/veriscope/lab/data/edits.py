@@ -19,16 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from veriscope.errors import PictureError, VeriscopeError
 from veriscope.lab.data.augmentation import random_resize
 from veriscope.lab.data.checking import TRAINED
-from veriscope.lab.data.histories import GRID, Mask, Pixels, history, unsaved
+from veriscope.lab.data.histories import GRID, Pixels, history, unsaved
 from veriscope.lab.data.manifest import Row, load_pixels, read_manifests, write_manifest
-from veriscope.lab.data.pairs import EVERY, LARGEST, MANIFEST, MOST, SEED, SMALLER_SHARE, Outcome, write_file
+from veriscope.lab.data.pairs import EVERY, LARGEST, MANIFEST, MOST, SEED, SMALLER_SHARE, Outcome, mask_png, write_file
 from veriscope.lab.generators.editing import KINDS, LEAST_SIDE, edited
 from veriscope.lab.generators.methods import Method
 
@@ -215,7 +213,7 @@ def _one(
     touched = kind != UNTOUCHED
     path, mask_path = f"{kind}/{wanted.name}{saving.suffix}", f"masks/{kind}/{wanted.name}.png" if touched else ""
     if touched:
-        write_file(out / mask_path, _mask(mask))
+        write_file(out / mask_path, mask_png(mask))
     write_file(out / path, saving.encoded(picture))
     return {
         "path": path,
@@ -263,8 +261,3 @@ def _donor(host: Row, rows: Sequence[Row], generator: np.random.Generator) -> Ro
 
 def _sha256(row: Row) -> str:
     return hashlib.sha256(row.path.read_bytes()).hexdigest()
-
-
-def _mask(mask: Mask) -> bytes:
-    white: NDArray[np.uint8] = mask.astype(np.uint8) * np.uint8(255)
-    return bytes(cv2.imencode(".png", white)[1].tobytes())

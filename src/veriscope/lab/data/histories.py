@@ -29,10 +29,8 @@ BEFORE_SHARE, BEFORE_QUALITY = 0.85, (60, 98)  # of the hosts were JPEG files wh
 SHIFTED_SHARE = 0.2  # of these were cut since they were saved, so that their grid does not begin at the corner
 PNG_SHARE = 0.15  # of the edited pictures were saved without loss
 AFTER_QUALITY = (60, 100)
-PASSED_ON_SHARE, SITE_QUALITY = (
-    0.3,
-    (60, 88),
-)  # of the edited pictures were saved once more by a site, which made half smaller
+# Of the edited pictures were saved once more by a site, which made half of them smaller.
+PASSED_ON_SHARE, SITE_QUALITY = 0.3, (60, 88)
 RESIZED_SHARE, RESIZED = 0.25, (0.5, 1.25)  # of the edited pictures were resized by the editor; times each side
 
 

@@ -291,13 +291,17 @@ def deal(rows: Sequence[Row], folds: int) -> NDArray[np.int64]:
 
 def balanced_weights(rows: Sequence[Row]) -> NDArray[np.float64]:
     """A weight for each row: both classes alike in sum, a source within its class by the square root of its size."""
-    sources = np.array([row.source for row in rows])
     classes = np.array([row.generated for row in rows])
-    _, inverse, counts = np.unique(sources, return_inverse=True, return_counts=True)
-    weights = counts[inverse] ** -0.5
+    weights = source_weights(rows)
     for label in (0, 1):
         weights[classes == label] /= max(weights[classes == label].sum(), 1e-12)
     return np.asarray(weights / weights.sum(), np.float64)
+
+
+def source_weights(rows: Sequence[Row]) -> NDArray[np.float64]:
+    """A weight for each row, so that a source counts by the square root of its size; they do not sum to 1."""
+    _, inverse, counts = np.unique([row.source for row in rows], return_inverse=True, return_counts=True)
+    return np.asarray(counts[inverse] ** -0.5, np.float64)
 
 
 def spread(rows: Sequence[Row], most: int) -> list[Row]:

@@ -186,7 +186,7 @@ def _one(
             line |= {"method": method.name, "settings": json.dumps(settings)}
             if made.mask is not None:
                 line["mask"] = f"masks/{method.name}/{stem}.png"
-                write_file(out / line["mask"], _mask(made.mask))
+                write_file(out / line["mask"], mask_png(made.mask))
         write_file(out / path, saving.encode(picture))
         table[path] = line
         outcome.made += 1
@@ -218,7 +218,8 @@ def _side(
     return np.ascontiguousarray(rgb), {"cut": cut, "size": [rgb.shape[1], rgb.shape[0]]}
 
 
-def _mask(mask: NDArray[np.bool_]) -> bytes:
+def mask_png(mask: NDArray[np.bool_]) -> bytes:
+    """A mask ``bool (H, W)`` as a PNG, white where true."""
     _, data = cv2.imencode(".png", mask.astype(np.uint8) * np.uint8(255))
     return data.tobytes()
 

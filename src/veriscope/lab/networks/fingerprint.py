@@ -2,7 +2,7 @@
 
 The scene is held back by a fixed high-pass filter and a short reach; what is left to tell windows of one picture from windows
 of others is how its pixels were made: sensor, demosaicing, sharpening, resizing, JPEG tables. It learns from real pictures
-alone, by contrast, and never sees an edit. Light enough for every pixel of a large picture: 9 000 multiplications each.
+alone, by contrast, and never sees an edit. It is kept light, so that a CPU can look at every pixel of a large picture.
 
 Papers: Cozzolino & Verdoliva 2020 (Noiseprint); Guillaro et al. 2023 (TruFor: Noiseprint++ by contrastive learning).
 """
@@ -17,20 +17,24 @@ CHANNELS = 32  # features, at half the picture's resolution
 EMBEDDED = 32  # numbers of a window's embedding
 CELL = 16  # pixels a side between two windows
 TEMPERATURE = 0.1
+GAIN = 10  # of the high-pass, whose values are small
 
 
 class HighPass(nn.Module):
-    """What a 3 x 3 binomial blur takes away, ``(N, 3, H, W)`` in [0, 1] to the same shape, times ten."""
+    """What a 3 x 3 binomial blur takes away, ``(N, 3, H, W)`` in [0, 1] to the same shape, times ``gain``."""
 
-    def __init__(self) -> None:
+    kernel: Tensor
+
+    def __init__(self, gain: float = GAIN) -> None:
         super().__init__()
+        self.gain = gain
         line = torch.tensor([1.0, 2.0, 1.0]) / 4
         self.register_buffer("kernel", (line[:, None] * line[None])[None, None].repeat(3, 1, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """The details of ``pixels``."""
         padded = F.pad(pixels, (1, 1, 1, 1), mode="replicate")
-        return (pixels - F.conv2d(padded, self.kernel, groups=3)) * 10
+        return (pixels - F.conv2d(padded, self.kernel, groups=3)) * self.gain
 
 
 class Fingerprint(nn.Module):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from veriscope.lab.networks.fingerprint import CHANNELS, Fingerprint
-from veriscope.lab.networks.residual import ResidualBlock
+from veriscope.lab.networks.residual import ResidualBlock, step, twice
 
 WIDTHS = (24, 48, 80, 112)  # at a half, a quarter, an eighth, a sixteenth
 TOKENS = 768  # numbers of a token of the backbone
@@ -24,18 +24,12 @@ GRID = 14  # tokens a side
 SEEN = 64  # of the scene's channels that are kept
 
 
-def _step(before: int, after: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)
-    )
-
-
 class Context(nn.Module):
     """Each place beside the mean of all places: what is unlike the rest of its own picture."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.mix = _step(3 * width, width)
+        self.mix = step(3 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, C, H, W)`` to the same shape."""
@@ -55,19 +49,19 @@ class LocaliserNetwork(nn.Module):
         super().__init__()
         half, quarter, eighth, sixteenth = widths
         self.fingerprint = Fingerprint()
-        self.colour = _step(3, half, 2)
-        self.quarter = nn.Sequential(_step(half + CHANNELS, quarter, 2), ResidualBlock(quarter, quarter))
+        self.colour = step(3, half, 2)
+        self.quarter = nn.Sequential(step(half + CHANNELS, quarter, 2), ResidualBlock(quarter, quarter))
         self.eighth = nn.Sequential(ResidualBlock(quarter, eighth, 2), ResidualBlock(eighth, eighth))
         self.sixteenth = ResidualBlock(eighth, sixteenth, 2)
         self.scene = nn.Sequential(nn.LayerNorm(TOKENS), nn.Dropout(0.2), nn.Linear(TOKENS, seen), nn.ReLU())
         self.fuse = nn.Sequential(
-            _step(sixteenth + seen, sixteenth),
+            step(sixteenth + seen, sixteenth),
             Context(sixteenth),
             ResidualBlock(sixteenth, sixteenth),
             Context(sixteenth),
         )
-        self.up_eighth = _step(sixteenth + eighth, eighth)
-        self.up_quarter = _step(eighth + quarter, quarter)
+        self.up_eighth = step(sixteenth + eighth, eighth)
+        self.up_quarter = step(eighth + quarter, quarter)
         self.coarse = nn.Conv2d(sixteenth, 1, 1)
         self.map = nn.Conv2d(quarter, 1, 1)
         self.trust = nn.Sequential(nn.Conv2d(quarter, 16, 1), nn.ReLU(inplace=True), nn.Conv2d(16, 1, 1))
@@ -96,15 +90,11 @@ class LocaliserNetwork(nn.Module):
         scene = self.scene(tokens).permute(0, 3, 1, 2)
         scene = F.interpolate(scene, size=deep.shape[2:], mode="bilinear", align_corners=False)
         deep = self.fuse(torch.cat([deep, scene], 1))
-        eighth = self.up_eighth(torch.cat([_twice(deep), eighth], 1))
-        quarter = self.up_quarter(torch.cat([_twice(eighth), quarter], 1))
+        eighth = self.up_eighth(torch.cat([twice(deep), eighth], 1))
+        quarter = self.up_quarter(torch.cat([twice(eighth), quarter], 1))
         coarse = F.interpolate(self.coarse(deep), size=quarter.shape[2:], mode="bilinear", align_corners=False)
         edited, trust = coarse + self.map(quarter), self.trust(quarter.detach())
         return edited, trust, self.integrity(torch.cat([_summed_up(edited, trust), deep.mean((2, 3))], 1)).squeeze(1)
-
-
-def _twice(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 def _summed_up(edited: Tensor, trust: Tensor) -> Tensor:

@@ -1,9 +1,22 @@
-"""A small residual network, the trunk of the detectors that look at pixels. Paper: He et al. 2016 (ResNet)."""
+"""A small residual network, the trunk of the detectors that look at pixels, and its parts. Paper: He et al. 2016 (ResNet)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def step(before: int, after: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+    """One convolution, normalised and rectified: ``(N, before, H, W)`` to ``(N, after, H / stride, W / stride)``."""
+    return nn.Sequential(
+        nn.Conv2d(before, after, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)
+    )
+
+
+def twice(x: Tensor) -> Tensor:
+    """``(N, C, H, W)`` at twice its size, interpolated."""
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 class ResidualBlock(nn.Module):
@@ -40,9 +53,7 @@ class Trunk(nn.Module):
 
     def __init__(self, channels: int = 3, widths: tuple[int, ...] = (32, 64, 128, 192)) -> None:
         super().__init__()
-        self.first = nn.Sequential(
-            nn.Conv2d(channels, widths[0], 3, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)
-        )
+        self.first = step(channels, widths[0], 2)
         pairs = zip((widths[0], *widths[:-1]), widths, strict=True)
         self.stages = nn.Sequential(*(ResidualBlock(before, after, 2) for before, after in pairs))
 

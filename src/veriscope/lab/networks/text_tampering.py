@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from veriscope.lab.networks.residual import ResidualBlock
+from veriscope.lab.networks.residual import ResidualBlock, step, twice
 
 WIDTHS = (24, 40, 72, 104)  # at a half, a quarter, an eighth, a sixteenth
 EMBEDDED = 32  # numbers of a place's embedding, in which the contrast is asked for
@@ -29,12 +29,6 @@ TEMPERATURE = 0.2  # of the contrast
 DRAWN = 96  # places of each kind and picture that the contrast compares
 RARE = 4.0  # weight of tampered places in the cross entropy
 CONTRAST = 0.15  # weight of the contrast, against 1 for the cross entropy and 1 for Dice
-
-
-def _step(before: int, after: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(before, after, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)
-    )
 
 
 def dct_filters() -> Tensor:
@@ -67,11 +61,11 @@ class Traces(nn.Module):
         self.register_buffer("dct", dct_filters(), persistent=False)
         self.register_buffer("high_pass", residual_filters(), persistent=False)
         self.register_buffer("luma", torch.tensor(LUMA)[None, :, None, None], persistent=False)
-        self.first = _step(len(self.high_pass), half, 2)
+        self.first = step(len(self.high_pass), half, 2)
         self.quarter = ResidualBlock(half, quarter, 2)
-        self.blocks = nn.Sequential(_step(64, eighth, kernel=1), _step(eighth, eighth))
+        self.blocks = nn.Sequential(step(64, eighth, kernel=1), step(eighth, eighth))
         self.eighth = ResidualBlock(quarter, eighth, 2)
-        self.mix = _step(2 * eighth, eighth, kernel=1)
+        self.mix = step(2 * eighth, eighth, kernel=1)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """``(N, 3, H, W)`` in [0, 1], the first block of a save at its upper left corner."""
@@ -89,7 +83,7 @@ class GatedFusion(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.gate = nn.Conv2d(2 * width, width, 1)
-        self.mix = _step(width, width)
+        self.mix = step(width, width)
 
     def forward(self, seen: Tensor, traces: Tensor) -> Tensor:
         """The fused map."""
@@ -107,7 +101,7 @@ class Consistency(nn.Module):
     def __init__(self, width: int, prototypes: int = PROTOTYPES) -> None:
         super().__init__()
         self.where = nn.Conv2d(width, prototypes, 1)
-        self.mix = _step(2 * width + prototypes, width, kernel=1)
+        self.mix = step(2 * width + prototypes, width, kernel=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map, with what the comparison adds."""
@@ -131,15 +125,15 @@ class TextTamperingNetwork(nn.Module):
     def __init__(self, widths: tuple[int, int, int, int] = WIDTHS) -> None:
         super().__init__()
         half, quarter, eighth, sixteenth = widths
-        self.first = _step(3, half, 2)
+        self.first = step(3, half, 2)
         self.quarter = ResidualBlock(half, quarter, 2)
         self.eighth = ResidualBlock(quarter, eighth, 2)
         self.traces = Traces(widths)
         self.fused_quarter, self.fused_eighth = GatedFusion(quarter), GatedFusion(eighth)
         self.consistency = Consistency(eighth)
         self.sixteenth = nn.Sequential(ResidualBlock(eighth, sixteenth, 2), Consistency(sixteenth))
-        self.up_eighth = _step(sixteenth + eighth, eighth)
-        self.up_quarter = _step(eighth + quarter, EMBEDDED)
+        self.up_eighth = step(sixteenth + eighth, eighth)
+        self.up_quarter = step(eighth + quarter, EMBEDDED)
         self.mask = nn.Conv2d(EMBEDDED, 1, 1)
         self.register_buffer("offset", torch.zeros(1))
 
@@ -150,8 +144,8 @@ class TextTamperingNetwork(nn.Module):
         traces_quarter, traces_eighth = self.traces(pixels)
         quarter = self.fused_quarter(quarter, traces_quarter)
         eighth = self.consistency(self.fused_eighth(eighth, traces_eighth))
-        eighth = self.up_eighth(torch.cat([_twice(self.sixteenth(eighth)), eighth], 1))
-        return self.up_quarter(torch.cat([_twice(eighth), quarter], 1))
+        eighth = self.up_eighth(torch.cat([twice(self.sixteenth(eighth)), eighth], 1))
+        return self.up_quarter(torch.cat([twice(eighth), quarter], 1))
 
     def odds(self, embeddings: Tensor) -> Tensor:
         """Log odds ``(N, 1, H/4, W/4)`` of embeddings, 0 where a place begins to be called tampered."""
@@ -160,10 +154,6 @@ class TextTamperingNetwork(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Log odds ``(N, 1, H/4, W/4)``."""
         return self.odds(self.embeddings(pixels))
-
-
-def _twice(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 def tampering_loss(

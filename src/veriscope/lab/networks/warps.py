@@ -8,31 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from veriscope.lab.networks.residual import ResidualBlock
+from veriscope.lab.networks.fingerprint import HighPass
+from veriscope.lab.networks.residual import ResidualBlock, step, twice
 from veriscope.tampering.warps import TYPICAL_SHARE
 
 COLOURS = 3
 FAINT = 8.0  # gain of the high-pass, whose values are small
 PIXELS = 4.0  # that a unit of the flow's output stands for, so that it is of the order of one
-BINOMIAL = (0.25, 0.5, 0.25)
 REACHES = (1, 4, 12)  # places between which differences of the flow's error are taken
 LEAST = 0.5  # pixels: a place that moves by less shows nothing and counts as still
 PICTURE, END_POINT, SHAPE = 0.3, 0.3, 0.1  # weights in the loss beside that of the places, 1
-
-
-class HighPass(nn.Module):
-    """What a 3 x 3 binomial blur takes away from each colour; it learns nothing."""
-
-    kernel: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        line = torch.tensor(BINOMIAL)
-        self.register_buffer("kernel", torch.outer(line, line).expand(COLOURS, 1, 3, 3).clone())
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """``(N, 3, H, W)`` to the same shape."""
-        return pixels - F.conv2d(F.pad(pixels, (1, 1, 1, 1), mode="replicate"), self.kernel, groups=COLOURS)
 
 
 class DilatedBlock(nn.Module):
@@ -54,7 +39,7 @@ class DilatedBlock(nn.Module):
 
 
 class Warps(nn.Module):
-    """Whence each place was moved, and whether: 0.5 million weights, a quarter of the picture's resolution.
+    """Whence each place was moved, and whether, at a quarter of the picture's resolution.
 
     Args:
         widths: of the features at a half, a quarter and an eighth of the resolution.
@@ -63,10 +48,8 @@ class Warps(nn.Module):
     def __init__(self, widths: tuple[int, int, int] = (24, 48, 96)) -> None:
         super().__init__()
         half, fine, coarse = widths
-        self.residual = HighPass()
-        self.first = nn.Sequential(
-            nn.Conv2d(2 * COLOURS, half, 5, 2, 2, bias=False), nn.BatchNorm2d(half), nn.ReLU(inplace=True)
-        )
+        self.residual = HighPass(FAINT)
+        self.first = step(2 * COLOURS, half, 2, kernel=5)
         self.fine = ResidualBlock(half, fine, 2)
         self.coarse = nn.Sequential(ResidualBlock(fine, coarse, 2), DilatedBlock(coarse, 2), DilatedBlock(coarse, 4))
         self.merged = nn.Sequential(
@@ -90,8 +73,8 @@ class Warps(nn.Module):
         Returns:
             the flow ``(N, 2, H/4, W/4)`` in pixels, x before y, and the log odds ``(N, 1, H/4, W/4)`` of having been moved.
         """
-        fine = self.fine(self.first(torch.cat([pixels * 2 - 1, self.residual(pixels) * FAINT], 1)))
-        wide = F.interpolate(self.coarse(fine), scale_factor=2.0, mode="bilinear", align_corners=False)
+        fine = self.fine(self.first(torch.cat([pixels * 2 - 1, self.residual(pixels)], 1)))
+        wide = twice(self.coarse(fine))
         merged = self.merged(torch.cat([fine, wide], 1))
         return self.flow(merged) * PIXELS, self.logits(merged)
 

@@ -89,15 +89,14 @@ def pooled(odds: Tensor) -> Tensor:
     return (flat * (flat / 2).softmax(1)).sum(1)
 
 
-def weak_loss(network: nn.Module, pixels: Tensor, told: Tensor) -> Tensor:
+def weak_loss(network: WeakNetwork, pixels: Tensor, told: Tensor) -> Tensor:
     """Cross entropy of the pictures' scores, agreement of the streams with their joint map, and of alike places.
 
     Args:
-        network: a ``WeakNetwork``.
+        network: in training.
         pixels: (N, 3, H, W) in [0, 1].
         told: (N,) 1 where edited.
     """
-    assert isinstance(network, WeakNetwork)
     maps, joint, features = network.looks(pixels)
     label = F.binary_cross_entropy_with_logits(pooled(joint), told)
     for stream in range(STREAMS):

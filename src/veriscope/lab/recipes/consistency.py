@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,26 +17,23 @@ from torch.nn import functional as F
 
 from veriscope.lab.benchmark.metrics import auc
 from veriscope.lab.data.manifest import Row
-from veriscope.lab.data.samples import prepare
 from veriscope.lab.networks.consistency import ATTRIBUTES, Consistency
 from veriscope.lab.networks.fingerprint import EMBEDDED, random_windows
-from veriscope.lab.recipes.fitting import fit_module
-from veriscope.lab.recipes.localising import export_dense, finish_localiser, folds_of_real, real
+from veriscope.lab.recipes.fitting import Learning
+from veriscope.lab.recipes.localising import export_dense, finish_localiser
 from veriscope.lab.recipes.recipe import Say, Settings
-from veriscope.lab.recipes.windows import Batches
+from veriscope.lab.recipes.windows import fit_on_squares
 
 PICTURES = 10  # in a batch, each twice
 WINDOWS = 6  # of each square
 ASIDE = 16  # batches that are kept aside
 
 
-class ConsistencyTraining(lightning.LightningModule):
+class ConsistencyTraining(Learning):
     """Cross entropy of "the same" for each attribute, over all pairs of windows of a batch, both answers weighing alike."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__()
-        self.settings = settings
-        self.network = Consistency()
+        super().__init__(Consistency(), settings, 0.01)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:  # noqa: ARG002 (Lightning's signature)
         """The loss of one batch."""
@@ -51,12 +47,6 @@ class ConsistencyTraining(lightning.LightningModule):
         """Logs the AUC, averaged over attributes and batches."""
         torch.manual_seed(index)
         self.log("aside", float(np.mean(told_apart(self.network, *batch))), on_epoch=True, prog_bar=True, batch_size=1)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW with a cosine over the epochs."""
-        optimiser = torch.optim.AdamW(self.parameters(), self.settings.rate, weight_decay=0.01)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.settings.epochs, self.settings.rate / 20)
-        return [optimiser], [schedule]
 
 
 def compared(network: Consistency, pixels: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,18 +76,18 @@ class ConsistencyRecipe:
 
     def train(self, rows: Sequence[Row], work: Path, out: Path, settings: Settings, say: Say) -> dict[str, Any]:
         """Train on all folds of real sources but one, which stops it; export windows and the comparison of two."""
-        samples, _ = prepare(real(rows), work / "samples", seed=settings.seed, say=say)
-        folds = folds_of_real(samples.rows, settings.folds)
-        trained = fit_module(
-            ConsistencyTraining(settings),
-            Batches(samples.chosen(folds != 0), PICTURES, max(1, settings.draws // (2 * PICTURES)), settings.seed + 1),
-            [Batches(samples.chosen(folds == 0), PICTURES, ASIDE, settings.seed)[index] for index in range(ASIDE)],
-            work / self.name,
+        fitted = fit_on_squares(
+            lambda: ConsistencyTraining(settings),
+            rows,
+            work,
+            self.name,
             settings,
             say,
+            pictures=PICTURES,
+            aside=ASIDE,
         )
         out.mkdir(parents=True, exist_ok=True)
-        network = trained.network.eval().cpu()
+        network = fitted.training.network
         export_dense(network, (torch.rand(1, 3, 128, 160),), out / f"{self.name}.onnx", ("pixels",), ("windows",))
         export_dense(
             _Pairs(network),
@@ -106,16 +96,15 @@ class ConsistencyRecipe:
             ("first", "second"),
             ("odds",),
         )
-        aside = Batches(samples.chosen(folds == 0), PICTURES, ASIDE, settings.seed + 2)
         torch.manual_seed(settings.seed)
-        told = np.mean([told_apart(network, *aside[index]) for index in range(ASIDE)], 0)
+        told = np.mean([told_apart(network, *batch) for batch in fitted.aside], 0)
         return finish_localiser(
             self,
             out,
             settings,
             {f"{name}_auc": round(float(value), 4) for name, value in zip(ATTRIBUTES, told, strict=True)},
             data=f"pairs of windows of {ASIDE} batches of {2 * PICTURES} squares of real sources kept aside",
-            trained_on=[row for row, fold in zip(samples.rows, folds, strict=True) if fold != 0],
+            trained_on=fitted.rows,
             files=(f"{self.name}.onnx", f"{self.name}.pairs.onnx"),
         )
 

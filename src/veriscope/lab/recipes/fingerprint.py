@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
 from safetensors.torch import save_file
@@ -18,25 +17,22 @@ from torch import Tensor
 
 from veriscope.lab.benchmark.metrics import auc
 from veriscope.lab.data.manifest import Row
-from veriscope.lab.data.samples import prepare
 from veriscope.lab.networks.fingerprint import Fingerprint, random_windows, window_contrast
-from veriscope.lab.recipes.fitting import fit_module
-from veriscope.lab.recipes.localising import export_dense, finish_localiser, folds_of_real, real
+from veriscope.lab.recipes.fitting import Learning
+from veriscope.lab.recipes.localising import export_dense, finish_localiser
 from veriscope.lab.recipes.recipe import Say, Settings
-from veriscope.lab.recipes.windows import Batches
+from veriscope.lab.recipes.windows import fit_on_squares
 
 PICTURES = 10  # in a batch, each twice
 WINDOWS = 10  # of each square that the loss compares
 ASIDE = 16  # batches that are kept aside
 
 
-class FingerprintTraining(lightning.LightningModule):
+class FingerprintTraining(Learning):
     """The contrast of windows; kept aside, how well a cosine tells windows of one square from those of others (AUC)."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__()
-        self.settings = settings
-        self.network = Fingerprint()
+        super().__init__(Fingerprint(), settings, 0.01)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:  # noqa: ARG002 (Lightning's signature)
         """The loss of one batch."""
@@ -49,12 +45,6 @@ class FingerprintTraining(lightning.LightningModule):
         generator = torch.Generator().manual_seed(index)
         windows = random_windows(self.network(batch[0]), WINDOWS, generator)
         self.log("aside", separation(windows), on_epoch=True, prog_bar=True, batch_size=1)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW with a cosine over the epochs."""
-        optimiser = torch.optim.AdamW(self.parameters(), self.settings.rate, weight_decay=0.01)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.settings.epochs, self.settings.rate / 20)
-        return [optimiser], [schedule]
 
 
 def separation(windows: Tensor) -> float:
@@ -79,25 +69,24 @@ class FingerprintRecipe:
 
     def train(self, rows: Sequence[Row], work: Path, out: Path, settings: Settings, say: Say) -> dict[str, Any]:
         """Train on all folds of real sources but one, which stops it; export windows and features."""
-        samples, _ = prepare(real(rows), work / "samples", seed=settings.seed, say=say)
-        folds = folds_of_real(samples.rows, settings.folds)
-        trained = fit_module(
-            FingerprintTraining(settings),
-            Batches(samples.chosen(folds != 0), PICTURES, max(1, settings.draws // (2 * PICTURES)), settings.seed + 1),
-            [Batches(samples.chosen(folds == 0), PICTURES, ASIDE, settings.seed)[index] for index in range(ASIDE)],
-            work / self.name,
+        fitted = fit_on_squares(
+            lambda: FingerprintTraining(settings),
+            rows,
+            work,
+            self.name,
             settings,
             say,
+            pictures=PICTURES,
+            aside=ASIDE,
         )
         out.mkdir(parents=True, exist_ok=True)
-        network = trained.network.eval().cpu()
+        network = fitted.training.network
         save_file(network.state_dict(), out / f"{self.name}.safetensors")
         export_dense(network, (torch.rand(1, 3, 128, 160),), out / f"{self.name}.onnx", ("pixels",), ("windows",))
-        aside = Batches(samples.chosen(folds == 0), PICTURES, ASIDE, settings.seed + 2)
         with torch.inference_mode():
             told = [
-                separation(random_windows(network(aside[index][0]), WINDOWS, torch.Generator().manual_seed(index)))
-                for index in range(ASIDE)
+                separation(random_windows(network(pixels), WINDOWS, torch.Generator().manual_seed(index)))
+                for index, (pixels, _) in enumerate(fitted.aside)
             ]
         return finish_localiser(
             self,
@@ -105,7 +94,7 @@ class FingerprintRecipe:
             settings,
             {"windows_told_apart_auc": round(float(np.mean(told)), 4), "batches": ASIDE},
             data=f"{ASIDE} batches of {2 * PICTURES} squares of real sources kept aside, each picture twice with two histories",
-            trained_on=[row for row, fold in zip(samples.rows, folds, strict=True) if fold != 0],
+            trained_on=fitted.rows,
         )
 
 

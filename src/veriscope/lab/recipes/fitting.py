@@ -1,7 +1,8 @@
 """Run one Lightning training within a limit of minutes: resume, early stop on what is kept aside, TensorBoard, checkpoints.
 
 What a recipe gives is a module whose steps know their data; what it gets back has the best weights loaded. An interrupted
-training resumes from the last complete checkpoint; a finished one with the same settings only loads.
+training resumes from the last complete checkpoint; a finished one with the same settings only loads. First weights are the
+recipe's: it seeds before it makes the module.
 """
 
 from __future__ import annotations
@@ -19,12 +20,36 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from veriscope.lab.recipes.recipe import Say, Settings, write_json
 
 Module = TypeVar("Module", bound=lightning.LightningModule)
 REFRESHED = 20  # batches between two lines of progress
+STEEPEST = 5.0  # norm of a gradient, beyond which it is cut
+BEST, DONE = "best.ckpt", "done.json"
+
+
+class Learning(lightning.LightningModule):
+    """A network and how it is optimised: AdamW, its rate falling by a cosine over the epochs.
+
+    Args:
+        network: what learns; its parameters that need no gradient stay as they are.
+        settings: rate and epochs are used.
+        decay: of the weights.
+    """
+
+    def __init__(self, network: nn.Module, settings: Settings, decay: float = 0.02) -> None:
+        super().__init__()
+        self.network, self.settings, self.decay = network, settings, decay
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a cosine over the epochs."""
+        wanted = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.AdamW(wanted, self.settings.rate, weight_decay=self.decay)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.settings.epochs, self.settings.rate / 20)
+        return [optimiser], [schedule]
 
 
 def fit_module(
@@ -49,47 +74,87 @@ def fit_module(
         say: called with each line for the user.
         monitor: what is to be large.
     """
+    of = {"batches": len(batches)}  # type: ignore[arg-type]  # it has a length
+    if not finished(work, settings, of):
+        train(
+            trained,
+            DataLoader(batches, batch_size=None, sampler=_Onwards(of["batches"])),
+            DataLoader(aside, batch_size=None, shuffle=False),
+            work,
+            settings,
+            say,
+            monitor=monitor,
+            of=of,
+            steepest=STEEPEST,
+        )
+    load_best(trained, work)
+    return trained
+
+
+def finished(work: Path, settings: Settings, of: dict[str, int]) -> bool:
+    """Whether ``train`` came to its end in this folder with these settings, on as much as ``of`` counts."""
+    done = work / DONE
+    wanted = {"settings": asdict(settings), **of}
+    return done.exists() and bool(json.loads(done.read_text(encoding="utf-8"))["of"] == wanted)
+
+
+def train(
+    trained: lightning.LightningModule,
+    batches: DataLoader[Any],
+    aside: DataLoader[Any],
+    work: Path,
+    settings: Settings,
+    say: Say,
+    *,
+    monitor: str,
+    of: dict[str, int],
+    steepest: float | None = None,
+) -> None:
+    """Train to the end, from the last complete checkpoint on, and leave the best one and the note that it is done.
+
+    Args:
+        trained: as for ``fit_module``.
+        batches, aside: what it learns from, and what decides which epoch was best.
+        work, settings, say, monitor: as for ``fit_module``.
+        of: how much it learned from, by name; another number is another training.
+        steepest: to which the gradient is cut; None leaves it as it is.
+    """
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
     work.mkdir(parents=True, exist_ok=True)
-    done, wanted = work / "done.json", {"settings": asdict(settings), "batches": len(batches)}  # type: ignore[arg-type]  # it has a length
-    if not (done.exists() and json.loads(done.read_text(encoding="utf-8"))["of"] == wanted):
-        best = ModelCheckpoint(work, "best", monitor=monitor, mode="max", enable_version_counter=False)
-        last = ModelCheckpoint(work, "last-{epoch}", monitor="epoch", mode="max", save_top_k=2)
-        trainer = lightning.Trainer(
-            max_epochs=settings.epochs,
-            max_time=timedelta(minutes=settings.minutes),
-            accelerator="auto" if settings.device == "auto" else settings.device,
-            devices=1,
-            callbacks=[
-                best,
-                last,
-                EarlyStopping(monitor, mode="max", patience=settings.patience),
-                TQDMProgressBar(refresh_rate=REFRESHED),
-            ],
-            logger=TensorBoardLogger(str(work), name="log", version=""),
-            num_sanity_val_steps=0,
-            enable_model_summary=False,
-            log_every_n_steps=REFRESHED,
-            gradient_clip_val=5.0,
-        )
-        trainer.fit(
-            trained,
-            DataLoader(batches, batch_size=None, sampler=_Onwards(len(batches))),  # type: ignore[arg-type]  # it has a length
-            DataLoader(aside, batch_size=None, shuffle=False),
-            ckpt_path=resumable(work, say),
-            weights_only=False,
-        )
-        if trainer.interrupted:
-            raise KeyboardInterrupt
-        if not Path(best.best_model_path).is_file():  # the limit in minutes ended the first epoch
-            trainer.save_checkpoint(work / "best.ckpt")
-        score = None if best.best_model_score is None else float(best.best_model_score)
-        write_json(done, {"of": wanted, monitor: score, "epochs": trainer.current_epoch})
-        say(f"{trainer.current_epoch} epochs; best {monitor.replace('_', ' ')} on sources kept aside: {score}")
-    state = torch.load(work / "best.ckpt", map_location="cpu", weights_only=False)["state_dict"]
-    trained.load_state_dict(state)
-    return trained
+    best = ModelCheckpoint(work, "best", monitor=monitor, mode="max", enable_version_counter=False)
+    last = ModelCheckpoint(work, "last-{epoch}", monitor="epoch", mode="max", save_top_k=2)
+    trainer = lightning.Trainer(
+        max_epochs=settings.epochs,
+        max_time=timedelta(minutes=settings.minutes),
+        accelerator="auto" if settings.device == "auto" else settings.device,
+        devices=1,
+        callbacks=[
+            best,
+            last,
+            EarlyStopping(monitor, mode="max", patience=settings.patience),
+            TQDMProgressBar(refresh_rate=REFRESHED),
+        ],
+        logger=TensorBoardLogger(str(work), name="log", version=""),
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        log_every_n_steps=REFRESHED,
+        gradient_clip_val=steepest,
+    )
+    trainer.fit(trained, batches, aside, ckpt_path=resumable(work, say), weights_only=False)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if not Path(best.best_model_path).is_file():  # the limit in minutes ended the first epoch
+        trainer.save_checkpoint(work / BEST)
+    score = None if best.best_model_score is None else float(best.best_model_score)
+    wanted = {"settings": asdict(settings), **of}
+    write_json(work / DONE, {"of": wanted, monitor: score, "epochs": trainer.current_epoch})
+    say(f"{trainer.current_epoch} epochs; best {monitor.replace('_', ' ')} on sources kept aside: {score}")
+
+
+def load_best(trained: lightning.LightningModule, work: Path) -> None:
+    """Give ``trained`` the weights that were best in the training of this folder."""
+    trained.load_state_dict(torch.load(work / BEST, map_location="cpu", weights_only=False)["state_dict"])
 
 
 class _Onwards(Sampler[int]):

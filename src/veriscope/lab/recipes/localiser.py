@@ -9,7 +9,7 @@ Papers: Guillaro et al. 2023 (TruFor); Wu et al. 2022 (histories in training loc
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,13 @@ from veriscope.errors import VeriscopeError
 from veriscope.lab.benchmark.metrics import auc
 from veriscope.lab.data.augmentation import INTERPOLATIONS, resized
 from veriscope.lab.data.histories import history
-from veriscope.lab.data.manifest import Row, load_pixels
+from veriscope.lab.data.manifest import Row, load_pixels, source_weights
 from veriscope.lab.data.samples import BATCH, Shards, kept
 from veriscope.lab.generators.editing import Regenerate, edited
 from veriscope.lab.networks.localiser import GRID, TOKENS, LocaliserNetwork, localisation_loss
-from veriscope.lab.recipes.fitting import fit_module
+from veriscope.lab.recipes.fitting import Learning, fit_module
 from veriscope.lab.recipes.localising import export_dense, finish_localiser, folds_of_real, real
-from veriscope.lab.recipes.recipe import Say, Settings
+from veriscope.lab.recipes.recipe import Named, Say, Settings
 from veriscope.lab.recipes.reconstruction import autoencoders
 from veriscope.lab.recipes.windows import as_pixels
 from veriscope.synthetic import backbone, views
@@ -110,7 +110,8 @@ def prepare_edits(rows: Sequence[Row], count: int, folder: Path, settings: Setti
     """``count`` squares of real pictures and what the backbone sees of each; kept in ``folder`` and resumed."""
     folds = folds_of_real(rows, settings.folds)
     generator = np.random.default_rng(settings.seed)
-    weights = _by_source(rows)
+    weights = source_weights(rows)
+    weights /= weights.sum()
     hosts = generator.choice(len(rows), count, p=weights)
     donors = []
     for host in hosts:
@@ -154,12 +155,6 @@ def _regenerator(settings: Settings) -> Regenerate | None:
         return None
     models = [method.model for method in autoencoders(settings)]
     return lambda pixels: models[int(pixels.sum()) % len(models)].reconstruct(pixels)
-
-
-def _by_source(rows: Sequence[Row]) -> NDArray[np.float64]:
-    _, inverse, counts = np.unique([row.source for row in rows], return_inverse=True, return_counts=True)
-    weights = counts[inverse] ** -0.5
-    return np.asarray(weights / weights.sum(), np.float64)
 
 
 class EditBatches(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
@@ -206,13 +201,12 @@ def aged(
     return pixels, told, np.ascontiguousarray(tokens)
 
 
-class LocaliserTraining(lightning.LightningModule):
+class LocaliserTraining(Learning):
     """The network with its loss; kept aside, the mean of pixel F1 at 0.5 on edited squares and of the picture AUC."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__()
-        self.settings = settings
-        self.network = LocaliserNetwork()
+        super().__init__(LocaliserNetwork(), settings)
+        self.network.fingerprint.requires_grad_(False)
 
     def training_step(self, batch: tuple[Tensor, ...], index: int) -> Tensor:  # noqa: ARG002 (Lightning's signature)
         """The loss of one batch."""
@@ -228,13 +222,6 @@ class LocaliserTraining(lightning.LightningModule):
             "aside", (figures["pixel_f1"] + figures["picture_auc"]) / 2, on_epoch=True, prog_bar=True, batch_size=1
         )
         self.log("f1", figures["pixel_f1"], on_epoch=True, prog_bar=True, batch_size=1)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW with a cosine over the epochs; the fingerprint is not trained."""
-        wanted = [value for name, value in self.named_parameters() if ".fingerprint." not in name]
-        optimiser = torch.optim.AdamW(wanted, self.settings.rate, weight_decay=0.02)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.settings.epochs, self.settings.rate / 20)
-        return [optimiser], [schedule]
 
 
 @torch.no_grad()
@@ -271,6 +258,77 @@ def figures_at(odds: Tensor, score: Tensor, masks: Tensor, told: Tensor) -> dict
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """What came of ``fit_on_edits``.
+
+    Attributes:
+        training: with the best weights loaded, in evaluation mode, on the CPU.
+        aside: batches of sources that neither trained it nor stopped its training; made as they are asked for, once.
+        rows: the hosts that it was fitted on.
+    """
+
+    training: Learning
+    aside: Iterator[tuple[Tensor, ...]]
+    rows: list[Row]
+
+
+def fit_on_edits(
+    make: Callable[[], Learning],
+    rows: Sequence[Row],
+    work: Path,
+    name: str,
+    settings: Settings,
+    say: Say,
+    *,
+    aside: int,
+) -> Fitted:
+    """Train on edited and untouched squares of real pictures of all folds but two: one stops it, one is reported on.
+
+    Args:
+        make: the untrained module, made after the seed is set.
+        rows: of the manifests; the real ones are used.
+        work, settings, say: as for every recipe; ``settings.most`` is half the number of squares.
+        name: of the recipe, and of the folder of its training.
+        aside: batches of each fold kept aside.
+    """
+    rows = real(rows)
+    edits = prepare_edits(rows, 2 * settings.most, work / "edits", settings, say)
+    folds = folds_of(edits.rows, rows, settings)
+    fitted, stopping, reporting = (
+        edits.chosen(np.flatnonzero(mask))
+        for mask in (~np.isin(folds, (STOPPING, REPORTING)), folds == STOPPING, folds == REPORTING)
+    )
+    lightning.seed_everything(settings.seed, workers=True, verbose=False)
+    size = settings.batch
+    stops = EditBatches(stopping, 2 * size, aside, settings.seed)
+    training = fit_module(
+        make(),
+        EditBatches(fitted, size, max(1, settings.draws // size), settings.seed + 1),
+        [stops[index] for index in range(aside)],
+        work / name,
+        settings,
+        say,
+    )
+    told = EditBatches(reporting, 2 * size, aside, settings.seed + 2)
+    return Fitted(training.eval().cpu(), (told[index] for index in range(aside)), fitted.rows)
+
+
+def finish_on_edits(
+    made: Named, out: Path, settings: Settings, fitted: Fitted, told: Sequence[dict[str, float]]
+) -> dict[str, Any]:
+    """As ``finish_localiser``, with the mean of the figures ``told`` of each batch kept aside."""
+    return finish_localiser(
+        made,
+        out,
+        settings,
+        {name: round(float(np.mean([each[name] for each in told])), 4) for name in told[0]},
+        data=f"{len(told)} batches of {2 * settings.batch} squares, three in ten untouched, of real sources that neither "
+        "trained it nor stopped its training, each after a random history",
+        trained_on=fitted.rows,
+    )
+
+
+@dataclass(frozen=True)
 class LocaliserRecipe:
     """How the main localiser is trained."""
 
@@ -292,24 +350,14 @@ class LocaliserRecipe:
             raise VeriscopeError(
                 f"{start} is missing: run veriscope lab train fingerprint first, or name it by --start"
             )
-        rows = real(rows)
-        edits = prepare_edits(rows, 2 * settings.most, work / "edits", settings, say)
-        folds = folds_of(edits.rows, rows, settings)
-        training = LocaliserTraining(settings)
-        training.network.fingerprint.load_state_dict(load_file(start))
-        fitted = np.flatnonzero(~np.isin(folds, (STOPPING, REPORTING)))
-        stopping, reporting = (np.flatnonzero(folds == fold) for fold in (STOPPING, REPORTING))
-        size = settings.batch
-        aside = EditBatches(edits.chosen(stopping), 2 * size, ASIDE, settings.seed)
-        trained = fit_module(
-            training,
-            EditBatches(edits.chosen(fitted), size, max(1, settings.draws // size), settings.seed + 1),
-            [aside[index] for index in range(ASIDE)],
-            work / self.name,
-            settings,
-            say,
-        )
-        network = trained.network.eval().cpu()
+
+        def make() -> LocaliserTraining:
+            training = LocaliserTraining(settings)
+            training.network.fingerprint.load_state_dict(load_file(start))
+            return training
+
+        fitted = fit_on_edits(make, rows, work, self.name, settings, say, aside=ASIDE)
+        network = fitted.training.network
         out.mkdir(parents=True, exist_ok=True)
         export_dense(
             network,
@@ -318,17 +366,8 @@ class LocaliserRecipe:
             ("pixels", "tokens"),
             ("map", "trust", "score"),
         )
-        report = EditBatches(edits.chosen(reporting), 2 * size, ASIDE, settings.seed + 2)
-        told = [batch_figures(network, report[index]) for index in range(ASIDE)]
-        return finish_localiser(
-            self,
-            out,
-            settings,
-            {name: round(float(np.mean([each[name] for each in told])), 4) for name in told[0]},
-            data=f"{ASIDE} batches of {2 * size} squares, three in ten untouched, of real sources that neither trained it nor "
-            "stopped its training, each after a random history",
-            trained_on=[edits.rows[at] for at in fitted],
-        )
+        told = [batch_figures(network, batch) for batch in fitted.aside]
+        return finish_on_edits(self, out, settings, fitted, told)
 
 
 RECIPE = LocaliserRecipe()

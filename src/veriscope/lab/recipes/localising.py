@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,26 +16,7 @@ from torch import Tensor, nn
 from veriscope.errors import VeriscopeError
 from veriscope.lab.data.manifest import Row, deal
 from veriscope.lab.recipes.export import OPSET, shrink
-from veriscope.lab.recipes.recipe import Settings, write_json
-
-
-class Named(Protocol):
-    """What a model card needs to know of a recipe."""
-
-    @property
-    def name(self) -> str:
-        """Of the detector."""
-        ...
-
-    @property
-    def about(self) -> str:
-        """One sentence."""
-        ...
-
-    @property
-    def papers(self) -> tuple[str, ...]:
-        """Authors, year and short title of each."""
-        ...
+from veriscope.lab.recipes.recipe import Named, Settings, card, entry, write_json
 
 
 def real(rows: Sequence[Row]) -> list[Row]:
@@ -114,6 +93,7 @@ def finish_localiser(
     data: str,
     trained_on: Sequence[Row],
     files: tuple[str, ...] = (),
+    kind: str = "real pictures",
 ) -> dict[str, Any]:
     """Write the figures, the model card and the registry's entry beside the weights.
 
@@ -124,6 +104,7 @@ def finish_localiser(
         aside: figures on what was kept aside.
         data: what that was, in words.
         trained_on: the rows that the weights were fitted on.
+        kind: what the rows are, for the card.
         files: the model's, the first being the one that is opened; ``NAME.onnx`` by default.
     """
     figures: dict[str, Any] = {
@@ -133,38 +114,13 @@ def finish_localiser(
         "sources_kept_aside": aside,
     }
     write_json(out / f"{made.name}.figures.json", figures)
-    lines = [
-        f"# Model card: {made.name}",
-        "",
-        made.about,
-        "",
-        "Papers: " + "; ".join(made.papers) + ".",
-        "",
-        "## Training",
-        "",
-        f"{figures['pictures']['real']} real pictures of {len(figures['sources']['real'])} sources; settings and sources are "
-        f"in `{made.name}.figures.json`. Trained by `veriscope lab train {made.name}`.",
-        "",
-        "## Figures on what was kept aside",
-        "",
-        f"{data[:1].upper()}{data[1:]}.",
-        "",
-        "| " + " | ".join(name.replace("_", " ") for name in aside) + " |",
-        "| " + " | ".join("---" for _ in aside) + " |",
-        "| " + " | ".join(str(value) for value in aside.values()) + " |",
-        "",
-    ]
-    (out / f"{made.name}.md").write_text("\n".join(lines), encoding="utf-8")
-    names = files or (f"{made.name}.onnx",)
-    listed = ", ".join(f'"{name}" = "{hashlib.sha256((out / name).read_bytes()).hexdigest()}"' for name in names)
-    (out / f"{made.name}.model.toml").write_text(
-        f"[{made.name}]\n"
-        f'version = "{settings.version}"\n'
-        'licence = "Apache-2.0"\n'
-        f'source = "trained by this project: veriscope lab train {made.name}"\n'
-        f"about = {json.dumps(made.about)}\n"
-        f'used_by = ["{made.name}"]\n'
-        f"files = {{ {listed} }}\n",
-        encoding="utf-8",
+    training = (
+        f"{figures['pictures']['real']} {kind} of {len(figures['sources']['real'])} sources; settings and sources are in "
+        f"`{made.name}.figures.json`."
     )
+    told = {name.replace("_", " "): value for name, value in aside.items()}
+    text = card(made, training, "Figures on what was kept aside", f"{data[:1].upper()}{data[1:]}", told)
+    (out / f"{made.name}.md").write_text(text, encoding="utf-8")
+    registered = entry(made, out, settings, files or (f"{made.name}.onnx",))
+    (out / f"{made.name}.model.toml").write_text(registered, encoding="utf-8")
     return figures

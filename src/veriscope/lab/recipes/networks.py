@@ -7,21 +7,15 @@ kept aside, a progress bar, TensorBoard, a limit in minutes, export to ONNX, cal
 from __future__ import annotations
 
 import hashlib
-import json
-import logging
-import warnings
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -30,6 +24,7 @@ from torchmetrics.classification import BinaryAUROC
 
 from veriscope.lab.data.manifest import Row, balanced_weights, deal
 from veriscope.lab.data.samples import Samples, Shards, prepare
+from veriscope.lab.recipes import fitting
 from veriscope.lab.recipes.export import export_network
 from veriscope.lab.recipes.recipe import Say, Settings, checked, finish
 from veriscope.lab.recipes.starting import start_from
@@ -146,13 +141,10 @@ def fit(
 
     An interrupted call resumes from the last complete checkpoint in ``work``; a finished one only loads.
     """
-    _quiet()
-    work.mkdir(parents=True, exist_ok=True)
     lightning.seed_everything(settings.seed, workers=True, verbose=False)
     trained = _Training(recipe, settings)
-    done = work / "done.json"
-    wanted = {"settings": asdict(settings), "samples": int(fitted.sum())}
-    if not (done.exists() and json.loads(done.read_text(encoding="utf-8"))["of"] == wanted):
+    of = {"samples": int(fitted.sum())}
+    if not fitting.finished(work, settings, of):
         if settings.start:
             start_from(trained.network, Path(settings.start), say)
         train, stop = samples.chosen(fitted), samples.chosen(_few(stopping, settings.seed))
@@ -161,58 +153,18 @@ def fit(
             settings.draws,
             generator=torch.Generator().manual_seed(settings.seed),
         )
-        best = ModelCheckpoint(work, "best", monitor="aside_auc", mode="max", enable_version_counter=False)
-        last = ModelCheckpoint(work, "last-{epoch}", monitor="epoch", mode="max", save_top_k=2)
-        trainer = lightning.Trainer(
-            max_epochs=settings.epochs,
-            max_time=timedelta(minutes=settings.minutes),
-            accelerator="auto" if settings.device == "auto" else settings.device,
-            devices=1,
-            callbacks=[
-                best,
-                last,
-                EarlyStopping("aside_auc", mode="max", patience=settings.patience),
-                TQDMProgressBar(refresh_rate=20),
-            ],
-            logger=TensorBoardLogger(str(work), name="log", version=""),
-            num_sanity_val_steps=0,
-            enable_model_summary=False,
-        )
-        trainer.fit(
+        fitting.train(
             trained,
             DataLoader(_Squares(train, recipe, settings.seed, training=True), settings.batch, sampler=sampler),
             DataLoader(_Squares(stop, recipe, settings.seed, training=False), settings.batch),
-            ckpt_path=_resumable(work, say),
-            weights_only=False,
+            work,
+            settings,
+            lambda line: say(f"{recipe.name}: {line}"),
+            monitor="aside_auc",
+            of=of,
         )
-        if trainer.interrupted:
-            raise KeyboardInterrupt
-        if not Path(best.best_model_path).is_file():  # the limit in minutes ended the first epoch
-            trainer.save_checkpoint(work / "best.ckpt")
-        score = best.best_model_score
-        done.write_text(
-            json.dumps(
-                {"of": wanted, "aside_auc": None if score is None else float(score), "epochs": trainer.current_epoch}
-            ),
-            encoding="utf-8",
-        )
-        say(f"{recipe.name}: {trainer.current_epoch} epochs, AUC on the sources that stop the training: {score}")
-    state = torch.load(work / "best.ckpt", map_location="cpu", weights_only=False)["state_dict"]
-    trained.load_state_dict(state)
+    fitting.load_best(trained, work)
     return trained.network.eval()
-
-
-def _resumable(work: Path, say: Say) -> Path | None:
-    """The newest checkpoint that can be read; a file that an interruption or a full disk left incomplete is passed over."""
-    for path in sorted(work.glob("last-*.ckpt"), key=lambda path: path.stat().st_mtime, reverse=True):
-        try:
-            torch.load(path, map_location="cpu", weights_only=False)
-        except Exception as error:
-            say(f"{path.name} is not complete and is passed over: {error}")
-            continue
-        say(f"resuming from {path.name}")
-        return path
-    return None
 
 
 def _few(mask: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
@@ -261,12 +213,10 @@ class _Squares(Dataset[tuple[Tensor, Tensor]]):
         return self.recipe.tensor(square), self.labels[index]
 
 
-class _Training(lightning.LightningModule):
+class _Training(fitting.Learning):
     def __init__(self, recipe: NetworkRecipe, settings: Settings) -> None:
-        super().__init__()
+        super().__init__(recipe.network(), settings)
         self.recipe = recipe
-        self.settings = settings
-        self.network = recipe.network()
         self.aside = BinaryAUROC()
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
@@ -278,14 +228,3 @@ class _Training(lightning.LightningModule):
         pixels, labels = batch
         self.aside.update(self.network(pixels), labels.int())
         self.log("aside_auc", self.aside, on_epoch=True, prog_bar=True)
-
-    def configure_optimizers(self) -> Any:
-        wanted = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.AdamW(wanted, self.settings.rate, weight_decay=0.02)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.settings.epochs, self.settings.rate / 20)
-        return [optimiser], [schedule]
-
-
-def _quiet() -> None:
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning")

@@ -79,9 +79,8 @@ class Settings:
     start: str = ""  # safetensors that a network starts from, as veriscope lab pretrain writes them
 
 
-@runtime_checkable
-class Recipe(Protocol):
-    """How one detector is trained."""
+class Named(Protocol):
+    """What a model card and the registry's entry need to know of a recipe."""
 
     @property
     def name(self) -> str:
@@ -97,6 +96,11 @@ class Recipe(Protocol):
     def papers(self) -> tuple[str, ...]:
         """Authors, year and short title of each."""
         ...
+
+
+@runtime_checkable
+class Recipe(Named, Protocol):
+    """How one detector is trained."""
 
     def train(self, rows: Sequence[Row], work: Path, out: Path, settings: Settings, say: Say) -> dict[str, Any]:
         """Train, calibrate and export; the files that ``finish`` names are in ``out``. Returns the figures.
@@ -207,7 +211,8 @@ def finish(
         keep_scores(out / f"{made.name}.scores.parquet", rows, turns, scores)
     (out / f"{made.name}.figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     (out / f"{made.name}.md").write_text(_card(made, figures, data), encoding="utf-8")
-    (out / f"{made.name}.model.toml").write_text(_entry(made, out, settings), encoding="utf-8")
+    files = [name for name in (f"{made.name}.onnx", f"{made.name}.panel.json") if (out / name).exists()]
+    (out / f"{made.name}.model.toml").write_text(entry(made, out, settings, files), encoding="utf-8")
     return figures
 
 
@@ -242,6 +247,33 @@ def figures_of(
 def _card(made: Recipe, figures: dict[str, Any], data: str) -> str:
     aside = figures["sources_kept_aside"]
     pairs = aside["mean_source_pair_auc"]
+    training = (
+        f"{figures['pictures']['real']} real and {figures['pictures']['generated']} generated pictures of "
+        f"{len(figures['sources']['real'])} and {len(figures['sources']['generated'])} sources, each after the histories of "
+        f"`lab/data/samples.py`. Sources and settings are in `{made.name}.figures.json`."
+    )
+    table = {
+        "samples": aside["samples"],
+        "sources": aside["sources"],
+        "AUC": f"{aside['auc']:.3f}",
+        "mean over source pairs": "–" if pairs is None else f"{pairs:.3f}",
+        "TPR at FPR 5 %": f"{aside['tpr_at_fpr_0.05']:.3f}",
+        "at 1 %": f"{aside['tpr_at_fpr_0.01']:.3f}",
+        "at 0.1 %": f"{aside['tpr_at_fpr_0.001']:.3f}",
+    }
+    return card(made, training, "Figures on sources kept aside", data, table)
+
+
+def card(made: Named, training: str, heading: str, data: str, table: dict[str, Any]) -> str:
+    """A model card in Markdown.
+
+    Args:
+        made: the recipe.
+        training: on what it was trained, in sentences.
+        heading: over the figures.
+        data: what they were measured on.
+        table: the figures, one row.
+    """
     lines = [
         f"# Model card: {made.name}",
         "",
@@ -251,27 +283,23 @@ def _card(made: Recipe, figures: dict[str, Any], data: str) -> str:
         "",
         "## Training",
         "",
-        f"{figures['pictures']['real']} real and {figures['pictures']['generated']} generated pictures of "
-        f"{len(figures['sources']['real'])} and {len(figures['sources']['generated'])} sources, each after the histories of "
-        "`lab/data/samples.py`. Sources and settings are in "
-        f"`{made.name}.figures.json`. Trained by `veriscope lab train {made.name}`.",
+        f"{training} Trained by `veriscope lab train {made.name}`.",
         "",
-        "## Figures on sources kept aside",
+        f"## {heading}",
         "",
         f"{data}.",
         "",
-        "| samples | sources | AUC | mean over source pairs | TPR at FPR 5 % | at 1 % | at 0.1 % |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        f"| {aside['samples']} | {aside['sources']} | {aside['auc']:.3f} | {'–' if pairs is None else f'{pairs:.3f}'} | "
-        f"{aside['tpr_at_fpr_0.05']:.3f} | {aside['tpr_at_fpr_0.01']:.3f} | {aside['tpr_at_fpr_0.001']:.3f} |",
+        "| " + " | ".join(table) + " |",
+        "| " + " | ".join("---" for _ in table) + " |",
+        "| " + " | ".join(str(value) for value in table.values()) + " |",
         "",
     ]
     return "\n".join(lines)
 
 
-def _entry(made: Recipe, out: Path, settings: Settings) -> str:
-    files = [f"{made.name}.onnx", f"{made.name}.panel.json"]
-    hashes = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in files if (out / name).exists()}
+def entry(made: Named, out: Path, settings: Settings, files: Sequence[str]) -> str:
+    """The registry's entry of a model whose ``files`` lie in ``out``, the first being the one that is opened."""
+    hashes = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in files}
     listed = ", ".join(f'"{name}" = "{digest}"' for name, digest in hashes.items())
     return (
         f"[{made.name}]\n"

@@ -43,11 +43,7 @@ SIDE, MEASURED = 192, 256  # pixels a side of a document that is learned, and of
 PHOTOGRAPHS = 160  # real pictures at most whose squares are learned; half as many are measured
 PHOTOGRAPH_SHARE = 1 / 8  # of what is learned
 STOPPING, REPORTING = 0, 1  # folds of the photographs' sources; of documents, numbers added to the seed
-STOP_DOCUMENTS, CALIBRATED, REPORTED = (
-    64,
-    200,
-    240,
-)  # documents that stop the training, set the threshold, are reported on
+STOP_DOCUMENTS, CALIBRATED, REPORTED = 64, 200, 240  # that stop the training, set the threshold, are reported on
 MOST_CALLED = 0.01  # of the untouched documents and photographs, at the threshold
 ODDS = np.linspace(-3, 8, 45)  # thresholds that are tried, log odds of the network before it is set
 _Pixels = NDArray[np.uint8]
@@ -222,6 +218,7 @@ class TextTamperingRecipe:
         photographs = squares(learned, count=2 * PHOTOGRAPHS)
         stopping, calibrating, reporting = (settings.seed + 1_000_003 * number for number in (1, 2, 3))
         aside = documents(min(STOP_DOCUMENTS, self.reported), TRAIN, stopping)
+        lightning.seed_everything(settings.seed, workers=True, verbose=False)
         training = TextTraining(settings, self.network(), aside)
         trained = fit_module(
             training,

@@ -34,13 +34,14 @@ from veriscope.lab.data.manifest import Row, balanced_weights, load_pixels, spre
 from veriscope.lab.data.samples import Shards, kept
 from veriscope.lab.generators.warping import Box, random_warp
 from veriscope.lab.networks.warps import LEAST, Warps, end_points, pooled, warp_loss
-from veriscope.lab.recipes.fitting import fit_module
+from veriscope.lab.recipes.fitting import Learning, fit_module
 from veriscope.lab.recipes.localising import export_dense, finish_localiser, folds_of_real, real
 from veriscope.lab.recipes.recipe import Say, Settings, figures_of
 from veriscope.lab.recipes.windows import as_pixels
 from veriscope.synthetic import views
 from veriscope.tampering import flow as flows
 from veriscope.tampering import warps
+from veriscope.tampering.dense import chance
 from veriscope.tampering.flow import Flow
 from veriscope.weighing import fit_panel
 
@@ -168,13 +169,11 @@ class WarpBatches(Dataset[tuple[Tensor, Tensor]]):
         return as_pixels([pixels for pixels, _ in made]), F.avg_pool2d(flow, warps.CELL)
 
 
-class WarpsTraining(lightning.LightningModule):
+class WarpsTraining(Learning):
     """The network with its loss; kept aside, the mean of the AUC of squares and of that of places."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__()
-        self.settings = settings
-        self.network = Warps()
+        super().__init__(Warps(), settings)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:  # noqa: ARG002 (Lightning's signature)
         """The loss of one batch."""
@@ -188,12 +187,6 @@ class WarpsTraining(lightning.LightningModule):
         """Logs the figures of one batch."""
         for name, value in batch_figures(self.network, *batch).items():
             self.log(name, value, on_epoch=True, prog_bar=True, batch_size=1)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW with a cosine over the epochs."""
-        optimiser = torch.optim.AdamW(self.parameters(), self.settings.rate, weight_decay=0.02)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.settings.epochs, self.settings.rate / 20)
-        return [optimiser], [schedule]
 
 
 @torch.no_grad()
@@ -233,9 +226,9 @@ def read_aside(rows: Sequence[Row], network: Path, settings: Settings, say: Say)
             moved = flows.lengths(truth) > LEAST
             told = (np.nan,) * 3
             if moved.any():
-                chance = np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), np.float32)
+                moved_there = chance(logits)
                 error, still = flows.lengths(flow - truth)[moved].mean(), flows.lengths(truth)[moved].mean()
-                told = float(error), float(still), f1(chance, moved)
+                told = float(error), float(still), f1(moved_there, moved)
             found.append((warps.pooled(logits), float(warped), float(place), *told))
         if place % 50 == 49:
             say(f"read: {place + 1} of {len(rows)} pictures kept aside")

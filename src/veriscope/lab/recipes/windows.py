@@ -7,11 +7,13 @@ history can tell the two apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
+import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,7 +21,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from veriscope.lab.data.augmentation import jpeg, resized
-from veriscope.lab.data.samples import Samples
+from veriscope.lab.data.manifest import Row
+from veriscope.lab.data.samples import Samples, prepare
+from veriscope.lab.recipes.fitting import Learning, fit_module
+from veriscope.lab.recipes.localising import folds_of_real, real
+from veriscope.lab.recipes.recipe import Say, Settings
 
 SIDE = 160  # pixels of a square
 SCALES = (1.0, 0.85, 0.7, 1.25)
@@ -91,6 +97,59 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
                 squares.append(aged(square, history, generator))
                 told.append((int(place), history.compression, history.scale, history.colour))
         return as_pixels(squares), torch.tensor(told)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What came of ``fit_on_squares``.
+
+    Attributes:
+        training: with the best weights loaded, in evaluation mode, on the CPU.
+        aside: other batches of the sources kept aside, to report on; made as they are asked for, once.
+        rows: of the pictures that it was fitted on.
+    """
+
+    training: Learning
+    aside: Iterator[tuple[Tensor, Tensor]]
+    rows: list[Row]
+
+
+def fit_on_squares(
+    make: Callable[[], Learning],
+    rows: Sequence[Row],
+    work: Path,
+    name: str,
+    settings: Settings,
+    say: Say,
+    *,
+    pictures: int,
+    aside: int,
+) -> Fitted:
+    """Train on squares of real pictures of all folds but the first, which stops it.
+
+    Args:
+        make: the untrained module, made after the seed is set.
+        rows: of the manifests; the real ones are used.
+        work, settings, say: as for every recipe.
+        name: of the recipe, and of the folder of its training.
+        pictures: in a batch, each twice.
+        aside: batches of the first fold, to stop on, and as many others to report on.
+    """
+    samples, _ = prepare(real(rows), work / "samples", seed=settings.seed, say=say)
+    folds = folds_of_real(samples.rows, settings.folds)
+    fitted, kept_aside = samples.chosen(folds != 0), samples.chosen(folds == 0)
+    lightning.seed_everything(settings.seed, workers=True, verbose=False)
+    stopping = Batches(kept_aside, pictures, aside, settings.seed)
+    training = fit_module(
+        make(),
+        Batches(fitted, pictures, max(1, settings.draws // (2 * pictures)), settings.seed + 1),
+        [stopping[index] for index in range(aside)],
+        work / name,
+        settings,
+        say,
+    )
+    reporting = Batches(kept_aside, pictures, aside, settings.seed + 2)
+    return Fitted(training.eval().cpu(), (reporting[index] for index in range(aside)), fitted.rows)
 
 
 def as_pixels(squares: Sequence[NDArray[np.uint8]]) -> Tensor:

@@ -1,6 +1,5 @@
 """``veriscope index`` and ``veriscope examine --known`` as a user meets them."""
 
-import argparse
 import json
 import os
 
@@ -12,22 +11,12 @@ pytest.importorskip("lancedb")
 
 from tests.copies.samples import PICTURES, TEXTURE
 from veriscope import batch
-from veriscope.cli import WRONG_INPUT, examine, index
-from veriscope.errors import VeriscopeError
+from veriscope.cli import WRONG_INPUT, main
 
 
 def call(*words):
-    """The exit code as ``veriscope`` gives it, with the error as its line."""
-    top = argparse.ArgumentParser()
-    commands = top.add_subparsers(dest="command", required=True)
-    for group in (index, examine):
-        group.add_to(commands)
-    options = top.parse_args([str(word) for word in words])
-    try:
-        return options.run(options)
-    except VeriscopeError as error:
-        print(f"veriscope: {error}")
-        return WRONG_INPUT
+    """The exit code of ``veriscope WORDS``."""
+    return main([str(word) for word in words])
 
 
 def put(rgb, path, **options):
@@ -70,9 +59,9 @@ def test_a_changed_file_is_added_anew(room, capsys):
 
 def test_only_bad_pictures_are_an_error(room, capsys):
     assert call("index", "add", "--index", "ix", "known/broken.jpg") == WRONG_INPUT
-    assert "broken.jpg" in capsys.readouterr().out
+    assert "broken.jpg" in capsys.readouterr().err
     assert call("index", "add", "--index", "ix", "nowhere") == WRONG_INPUT
-    assert "no such file" in capsys.readouterr().out
+    assert "no such file" in capsys.readouterr().err
 
 
 def test_searching_prints_the_promised_json(room, capsys):
@@ -92,7 +81,7 @@ def test_searching_prints_the_promised_json(room, capsys):
     assert call("index", "search", "--index", "ix", copy) == 0
     assert "the cat (score" in capsys.readouterr().out
     assert call("index", "search", "--index", "nowhere", copy) == WRONG_INPUT
-    assert "no index; make one by: veriscope index add --index nowhere" in capsys.readouterr().out
+    assert "no index; make one by: veriscope index add --index nowhere" in capsys.readouterr().err
 
 
 def test_removing_stats_verifying_and_duplicates(room, capsys):

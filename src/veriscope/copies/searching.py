@@ -8,10 +8,8 @@ Data-Driven and Local-Verification Approach for Image Copy Detection", 2021.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from veriscope.copies import pdq, verification
+from veriscope.copies import levels, pdq, verification
 from veriscope.copies.alignment import resizing
 from veriscope.copies.describing import hashed
 from veriscope.copies.store import Index
@@ -169,7 +167,7 @@ def _judged(
             "agreement": round(found.agreement, 4),
         }
         details |= {"mirrored": found.mirrored, "negative": found.negative, "homography": full.tolist()}
-        level, chances = _level(picture.rgb, reference, found)
+        level, chances = levels.level(picture.rgb, reference, found)
         details |= {"levels": [round(chance, 4) for chance in chances]}
         return Match(row["reference"], max(found.score, nearness), level, _said(found.says, row), details)
     tells = min(len(query.places), len(shown.places)) >= verification.LEAST_INLIERS
@@ -191,17 +189,6 @@ def pixels(index: Index, row: dict[str, Any]) -> NDArray[np.uint8] | None:
     except VeriscopeError:
         return None
     return original.rgb if original.sha256 == row["sha256"] else None
-
-
-def _level(
-    query: NDArray[np.uint8], reference: NDArray[np.uint8], found: verification.Verification
-) -> tuple[int | None, tuple[float, ...]]:
-    try:
-        levels = import_module("veriscope.copies.levels")
-    except ModuleNotFoundError:
-        return None, ()
-    level: Callable[..., tuple[int, tuple[float, ...]]] = levels.level
-    return level(query, reference, found)
 
 
 def _said(sentence: str, row: dict[str, Any]) -> str:

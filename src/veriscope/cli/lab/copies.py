@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
-from veriscope.cli.lab import extra
+from veriscope.cli.lab import extra, to_stderr, words
 from veriscope.errors import VeriscopeError
 
 SHOWN = ("all", "training patterns", "held out patterns", "heavy crops", "heavy overlays")
@@ -59,9 +58,9 @@ def run_bench(options: argparse.Namespace) -> int:
         most=options.most,
         patterns=tuple(dict.fromkeys(options.patterns)),
         seed=options.seed,
-        command=shlex.join(["veriscope", *_words()]),
+        command=shlex.join(["veriscope", *words()]),
     )
-    tables = CopiesBench(order, [known[name] for name in wanted], _to_stderr).run()
+    tables = CopiesBench(order, [known[name] for name in wanted], to_stderr).run()
     _print_table(tables)
     print(f"written: {options.out / 'copies.json'}")
     return 0
@@ -78,7 +77,7 @@ def run_fit(options: argparse.Namespace) -> int:
     parts = [
         spread([row for row in rows if row.split == name], options.most) for name in (options.split, options.tested)
     ]
-    examples, others = (graded(part, seed=options.seed, say=_to_stderr) for part in parts)
+    examples, others = (graded(part, seed=options.seed, say=to_stderr) for part in parts)
     weights, thresholds = fitted(examples)
     print(f"WEIGHTS = np.array({[round(float(value), 3) for value in weights]})")
     print(f"THRESHOLDS = np.array({[round(float(value), 3) for value in thresholds]})")
@@ -101,11 +100,6 @@ def run_scale(options: argparse.Namespace) -> int:
     return 0
 
 
-def _words() -> list[str]:
-    """The call as it was typed, but for where files lie on this machine."""
-    return [word if not word.startswith("/") else "/".join(Path(word).parts[-2:]) for word in sys.argv[1:]]
-
-
 def _print_table(tables: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -122,7 +116,3 @@ def _print_table(tables: dict[str, Any]) -> None:
                 f"{line['first_is_right']:.3f}",
             )
     Console().print(table)
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

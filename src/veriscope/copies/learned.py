@@ -53,7 +53,7 @@ class Learned:
         ModelError: the network is not installed.
     """
 
-    name = MODEL
+    name = "learned"
     size = SIZE
 
     def __init__(self) -> None:

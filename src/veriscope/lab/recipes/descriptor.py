@@ -206,7 +206,7 @@ def kept_aside(squares: Shards, seed: int) -> list[tuple[Tensor, Tensor]]:
     """Whole batches of at most ``ASIDE`` different pictures and copies of them, always the same."""
     views = Views(squares, {}, len(squares), 1, seed)
     everything = np.arange(len(squares))
-    parts = np.array_split(everything[:ASIDE], max(1, min(len(squares), ASIDE) // PICTURES))
+    parts = np.array_split(everything[:ASIDE], max(2, min(len(squares), ASIDE) // PICTURES))
     return [
         views.batch(part, np.setdiff1d(everything, part), np.random.default_rng((seed, 1, number)))
         for number, part in enumerate(parts)

@@ -73,7 +73,11 @@ def test_searching_prints_the_promised_json(room, capsys):
     assert found["query"] == str(copy)
     (match,) = found["matches"]
     assert match["reference"] == "the cat"
-    assert {"score", "level", "says"} <= set(match)
+    assert found.keys() == {"query", "matches"}
+    assert match.keys() == {"reference", "score", "level", "says"}
+    assert call("index", "search", "--index", "ix", "--json", "--details", copy) == 0
+    (match,) = json.loads(capsys.readouterr().out)["matches"]
+    assert match["details"]["inliers"] > 20
     assert call("index", "search", "--index", "ix", "--json", other, "known/broken.jpg") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == {"query": str(other), "matches": []}

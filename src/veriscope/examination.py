@@ -213,7 +213,7 @@ def _preview(picture: Picture, side: int) -> bytes:
 
 
 def _sightings(picture: Picture, known: Path) -> list[Sighting]:
-    from veriscope.copies.searching import sightings  # its store is an extra, and slow to import
+    from veriscope.copies.sighting import sightings  # its store is an extra, and slow to import
 
     return sightings(picture, known)
 

@@ -1,3 +1,5 @@
+import base64
+
 import cv2
 import numpy as np
 import pytest
@@ -10,13 +12,16 @@ from skimage import data
 
 from tests.copies.samples import NAMES, PICTURES, SIZE, TEXTURE, known, picture
 from veriscope import examine, open_picture
-from veriscope.copies import searching
+from veriscope.copies import pdq, searching, verification
 from veriscope.copies.describing import entry
 from veriscope.copies.descriptor import Statistics, describe
-from veriscope.copies.searching import candidates, search, sightings
+from veriscope.copies.searching import candidates, search
+from veriscope.copies.sighting import sightings
 from veriscope.copies.store import Index
+from veriscope.copies.whole import verify_whole
 from veriscope.errors import VeriscopeError
 from veriscope.evidence import Report
+from veriscope.reporting import overlay
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +82,7 @@ def test_the_same_file_comes_first(index):
     same = picture(PICTURES["coffee"], "coffee")
     match = search(index, same)[0]
     assert (match.reference, match.score, match.level) == ("coffee", 1.0, 5)
+    assert match.as_json().keys() == {"reference", "score", "level", "says"}
     assert match.says.startswith("It is the very same file.")
 
 
@@ -104,14 +110,40 @@ def test_without_a_small_copy_the_unchanged_file_is_compared(tmp_path):
     assert "neither the original nor a small copy" in match.says
 
 
-def test_look_alikes_by_hash_are_not_listed_where_their_details_disagree(index, monkeypatch):
+def test_a_whole_copy_too_blurred_for_points_is_compared_as_a_whole(index, monkeypatch):
+    copy = picture(cv2.GaussianBlur(np.ascontiguousarray(PICTURES["coffee"][:, ::-1]), (0, 0), 4), quality=85)
+    monkeypatch.setattr(verification, "verify_points", lambda *_: None)
+    (match,) = search(index, copy)
+    assert match.reference == "coffee"
+    assert match.details["mirrored"] is True
+    assert "as a whole, mirrored left to right" in match.says
+    assert match.level in range(2, 6)
+    carried = cv2.perspectiveTransform(np.array([[[100.0, 200.0]]]), np.array(match.details["homography"]))
+    np.testing.assert_allclose(carried[0, 0], (499, 200), atol=4)
+
+
+def test_look_alikes_by_hash_are_not_listed_where_their_pixels_disagree(index, monkeypatch):
+    """Another picture's row under the hash of the query: what a hash confuses, the pixels tell apart."""
     copy = COPIES["saved badly"](PICTURES["coffee"])
-    monkeypatch.setattr(searching.verification, "verify_points", lambda *_: None)
-    (match,) = search(index, copy)  # next to the same hash: said with its doubt
-    assert match.score <= 0.5
-    assert "details do not agree" in match.says
-    monkeypatch.setattr(searching, "candidates", lambda *a: [replace(c, distance=20) for c in candidates(*a)])
-    assert search(index, copy) == []
+    near = [replace(c, distance=4) for c in candidates(index, copy)]
+    monkeypatch.setattr(searching, "candidates", lambda *_: near)
+    assert [match.reference for match in search(index, copy)] == ["coffee"]
+    monkeypatch.setattr(verification, "verify_points", lambda *_: None)
+    assert [match.reference for match in search(index, copy)] == ["coffee"]
+
+
+@pytest.mark.parametrize("turn", pdq.TURNS)
+def test_a_turned_picture_is_laid_over_its_original(turn):
+    rgb = PICTURES["chelsea"]
+    query = np.ascontiguousarray(cv2.resize(rgb, (330, 240), interpolation=cv2.INTER_AREA))
+    reference = pdq.turned(query, *pdq.TURNS[turn])
+    found = verify_whole(query, reference, turn)
+    assert found is not None
+    assert found.agreement > 0.95
+    corners = np.array([[[20.0, 50.0]]])
+    x, y = np.rint(cv2.perspectiveTransform(corners, found.homography)[0, 0]).astype(int)
+    assert np.abs(query[y, x].astype(int) - reference[50, 20]).max() < 25
+    assert verify_whole(query, np.ascontiguousarray(PICTURES["coffee"]), turn) is None
 
 
 def test_the_vector_survives_crops_and_overlays_better_than_the_hash(index):
@@ -137,6 +169,29 @@ def test_a_report_lists_where_it_has_been(index):
     assert seen.details["mirrored"] is True
     assert report.headline.endswith("; it matches a known picture.")
     assert Report.from_json(report.to_json()).seen == report.seen
+
+
+def test_a_report_shows_the_original_and_what_differs_in_both_frames(index):
+    edited = PICTURES["astronaut"].copy()
+    edited[300:400, 60:180] = (200, 30, 30)
+    mirrored = picture(edited[:, ::-1], quality=90)
+    (seen,) = sightings(mirrored, index.folder)
+    assert (seen.level in (3, 4), len(seen.levels)) == (True, 6)
+    assert sum(seen.levels) == pytest.approx(1, abs=0.001)
+    assert seen.added[:2] == "20"
+    assert overlay.read_preview(base64.b64decode(seen.original.partition(",")[2])).size == (384, 384)
+    (change,) = seen.difference.changes
+    assert change.kind in ("altered", "removed", "added")
+    left, top, right, bottom = (512 * share for share in change.box)
+    np.testing.assert_allclose((left, top, right, bottom), (332, 300, 452, 400), atol=16)
+    here, there = overlay.read_map(seen.difference.map), overlay.read_map(seen.difference.map_on_original)
+    inside = (slice(190, 248), slice(215, 276)), (slice(190, 248), slice(40, 110))  # 320 of 512 px
+    for values, window in zip((here, there), inside, strict=True):
+        called = values >= 128
+        assert values.shape == (320, 320)
+        assert called[window].mean() > 0.9
+        called[window] = False
+        assert called.mean() < 0.03
 
 
 def test_a_report_tells_no_match_from_no_index(index):

@@ -37,7 +37,7 @@ def test_a_resized_crop_is_found_where_it_lies(cat):
     assert moved(found, 220, 135) == pytest.approx(((220.5 - 100) * 1.5 - 0.5, (135.5 - 60) * 1.5 - 0.5), abs=0.7)
     assert found.score > 0.9
     assert not found.mirrored
-    assert f"{found.overlap:.0%}" in found.says
+    assert f"{100 * found.overlap:.0f} % of the original" in found.says
 
 
 def test_mirrored_and_negative_copies_are_told(cat):

@@ -19,7 +19,7 @@ from veriscope.processes import in_processes
 
 if TYPE_CHECKING:
     from veriscope.copies.describing import Entry
-    from veriscope.copies.searching import Match
+    from veriscope.copies.judging import Match
     from veriscope.copies.store import Index
 
 BATCH = 128  # pictures that are stored at once; each batch is said when it is on disk
@@ -65,6 +65,7 @@ def add_to(commands: Any) -> None:
     )
     _add_pictures(searching)
     searching.add_argument("--json", action="store_true", help="one JSON line a picture")
+    searching.add_argument("--details", action="store_true", help="with --json: also the values behind each match")
     searching.add_argument("--most", type=int, default=10, metavar="N", help="matches listed (10)")
     searching.set_defaults(run=search)
 
@@ -190,7 +191,7 @@ def search(options: argparse.Namespace) -> int:
                 print(json.dumps({"query": str(path), "error": str(error)}), flush=True)
             continue
         matches = find(index, picture, most=options.most)
-        shown = {"query": str(path), "matches": [match.as_json() for match in matches]}
+        shown = {"query": str(path), "matches": [match.as_json(details=options.details) for match in matches]}
         print(json.dumps(shown, ensure_ascii=False) if options.json else _told(path, matches), flush=True)
     if len(failed) == len(paths):
         raise failed[0] if len(paths) == 1 else VeriscopeError(f"none of the {len(paths)} pictures could be opened")

@@ -167,9 +167,9 @@ def _says(changes: tuple[Change, ...], share: float, fitted: Repainted, outside:
     if changes:
         places = "; ".join(f"{change.kind} {change.region.place}" for change in changes[:3])
         more = f" and {len(changes) - 3} smaller places" if len(changes) > 3 else ""
-        told = f"{share:.1%} of what both show differs in content: {places}{more}."
+        told = f"{100 * share:.1f} % of what both show differs in content: {places}{more}."
     if fitted.strength > 0.08:
         told += " The colours were changed."
     if outside > 0.03:
-        told += f" {outside:.0%} of this picture lies outside the original."
+        told += f" {100 * outside:.0f} % of this picture lies outside the original."
     return told

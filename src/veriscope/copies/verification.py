@@ -227,6 +227,6 @@ def _says(inliers: int, overlap: float, agreement: float, mirrored: bool, negati
     ways = [way for way, holds in (("mirrored", mirrored), ("in negative", negative)) if holds]
     how = f", {' and '.join(ways)}" if ways else ""
     return (
-        f"It shows {overlap:.0%} of the original{how}; {inliers} points fall on the original's, "
-        f"and {agreement:.0%} of the detail between them agrees."
+        f"It shows {100 * overlap:.0f} % of the original{how}; {inliers} points fall on the original's, "
+        f"and {100 * agreement:.0f} % of the detail between them agrees."
     )

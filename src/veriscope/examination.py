@@ -35,6 +35,12 @@ from veriscope.weighing import answer, strength, weigh
 TIME_LIMIT = 60.0  # seconds for each detector
 PREVIEW_SIDE = 1600  # pixels: the picture inside a report
 ASKED = (Question.GENERATED, Question.EDITED)
+SEEN = {  # by the replication level of the best match
+    5: "it is a known picture, the same or only saved again",
+    4: "it is a lightly edited copy of a known picture",
+    3: "it is a heavily edited copy of a known picture",
+    2: "it reuses part of a known picture",
+}
 
 
 def examine(
@@ -228,7 +234,8 @@ def headline(
 def _seen_clause(seen: Sequence[Sighting] | None) -> list[str]:
     if not seen:
         return []
-    return ["it matches a known picture" if len(seen) == 1 else f"it matches {len(seen)} known pictures"]
+    told = SEEN.get(seen[0].level if seen[0].level is not None else -1, "it matches a known picture")
+    return [told if len(seen) == 1 else f"{told} ({len(seen)} match)"]
 
 
 def _pixels_clause(pixels: dict[str, Verdict]) -> str:

@@ -167,7 +167,7 @@ def test_a_report_lists_where_it_has_been(index):
     (seen,) = report.seen
     assert seen.reference == "chelsea"
     assert seen.details["mirrored"] is True
-    assert report.headline.endswith("; it matches a known picture.")
+    assert report.headline.endswith(" of a known picture.")
     assert Report.from_json(report.to_json()).seen == report.seen
 
 

@@ -35,6 +35,7 @@ DETAIL = 7.0  # grey levels: standard deviation in a window from which detail ca
 UNLIKE = 0.35  # correlation below which detail is other
 CLEANING = 5  # pixels: thinner changes are dropped
 LEAST_REGION = 0.001  # of the picture
+JOINED = 0.04  # of the longer side: changes that lie nearer than that, as letters of a line do, are told as one
 MORE_DETAIL = 1.5  # times as much detail as the original, from which something was added; the inverse, removed
 
 
@@ -85,7 +86,7 @@ def difference(query: Pixels, reference: Pixels, verification: Verification) -> 
     judged = cv2.erode(shared.astype(np.uint8), np.ones((PLAY, PLAY), np.uint8)).astype(np.float32)
     fitted = repainted(there, here, judged > 0)
     values = changed(here, fitted, judged > 0)
-    kept = regions(values, judged, least=LEAST_REGION)
+    kept = regions(_joined(values), judged, least=LEAST_REGION)
     luma, before = (np.asarray(rgb.mean(2), np.float32) for rgb in (here, fitted.picture))
     changes = tuple(Change(region, _kind(region, values, luma, before)) for region in kept)
     share = float((values >= 0.5).sum() / max(judged.sum(), 1))
@@ -140,6 +141,12 @@ def _other_detail(here: Floats, fitted: Repainted, judged: NDArray[np.bool_]) ->
     alike, least, _ = correlated(one, two, judged, STRUCTURE)
     enough = np.clip(least / (DETAIL + fitted.residual) - 0.5, 0, 1)
     return np.asarray(np.clip((2 * UNLIKE - alike) / (2 * UNLIKE), 0, 1) * enough, np.float32)
+
+
+def _joined(values: Floats) -> Floats:
+    size = 2 * round(JOINED * max(values.shape) / 2) + 1
+    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    return np.asarray(cv2.morphologyEx(values, cv2.MORPH_CLOSE, window, borderType=cv2.BORDER_REFLECT), np.float32)
 
 
 def _kind(region: Region, values: Floats, luma: Floats, before: Floats) -> str:

@@ -23,7 +23,7 @@ FULL: Final = 3
 """Matches that are shown with all their pictures; later ones with their original alone."""
 NUMBERED: Final = 9
 """Changes that get their number in the picture."""
-SIDE: Final = 560
+SIDE: Final = 640
 """Longer side of a drawn picture, pixels."""
 _CALLED: Final = 128
 _JPEG: Final = "data:image/jpeg;base64,"
@@ -88,7 +88,7 @@ def _drawn(
     called = Image.fromarray(values).resize(size, Image.Resampling.BILINEAR).point(lambda v: 255 * (v >= _CALLED))
     grey = colour.convert("L").point([round(56 + 0.55 * level) for level in range(256)]).convert("RGB")
     made = Image.composite(colour, grey, called)
-    edge = np.asarray(called.filter(ImageFilter.MaxFilter(7)), int) - np.asarray(called, int)
+    edge = np.asarray(called.filter(ImageFilter.MaxFilter(5)), int) - np.asarray(called, int)
     made.paste(_MARK, mask=Image.fromarray((edge > 0).astype(np.uint8) * 255))
     _outline(made, outline)
     for number, change in enumerate(found.changes[:NUMBERED] if found else (), 1):
@@ -108,9 +108,9 @@ def _outline(image: Image.Image, points: Points) -> None:
 
 
 def _number(image: Image.Image, number: int, box: Sequence[float]) -> None:
-    radius = 11
+    radius = 15
     x = min(max(box[0] * image.width, radius), image.width - radius)
     y = min(max(box[1] * image.height, radius), image.height - radius)
     draw = ImageDraw.Draw(image)
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), _MARK, (20, 20, 20))
-    draw.text((x, y), str(number), (20, 20, 20), ImageFont.load_default(15), anchor="mm")
+    draw.text((x, y), str(number), (20, 20, 20), ImageFont.load_default(20), anchor="mm")

@@ -41,6 +41,7 @@ class Settings:
     html: str | None = None  # folder for one HTML report a picture
     pdf: str | None = None  # folder for one PDF a picture
     thumbnails: bool = False
+    known: str | None = None  # folder of an index of known pictures
 
     @cached_property
     def fingerprint(self) -> str:
@@ -50,6 +51,10 @@ class Settings:
         from veriscope import models
 
         wanted = {**asdict(self), "veriscope": version("veriscope"), "models": models.fingerprint()}
+        if self.known is not None:
+            from veriscope.copies.store import Index
+
+            wanted["index"] = Index.open(Path(self.known)).state
         return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:12]
 
     def command(self, path: str | Path) -> str:
@@ -63,6 +68,7 @@ class Settings:
         words += ["--quick"] if self.quick else []
         for name in self.detectors or ():
             words += ["--with", name]
+        words += ["--known", self.known] if self.known is not None else []
         return shlex.join(words)
 
     def examine(self, path: Path, preview: int) -> Report:
@@ -79,6 +85,7 @@ class Settings:
             detectors=self.detectors,
             declared_only=self.declared_only,
             quick=self.quick,
+            known=None if self.known is None else Path(self.known),
             limits=self.limits,
             time_limit=self.time_limit,
             preview=preview,

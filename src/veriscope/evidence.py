@@ -77,12 +77,54 @@ class Declaration(_Row):
         return self.state != "invalid" and (self.kind == "generator" or bool(self.details.get("generative")))
 
 
+class Differing(_Row):
+    """One region in which a picture's content differs from its original's."""
+
+    kind: str = Field(description="added, removed or altered, as seen from the original")
+    place: str = Field(description="in the picture, in words")
+    share: float = Field(ge=0, le=1, description="of the picture's area")
+    box: tuple[float, float, float, float] = Field(
+        description="left, top, right and bottom in the picture, as fractions of its sides"
+    )
+
+
+class SightingDifference(_Row):
+    """What differs between the picture and a known original; changes of saving, size and colour are made up for first.
+
+    The maps are greyscale PNGs as data URIs: bright where content differs, at half brightness or more where a change is called.
+    """
+
+    says: str
+    share: float = Field(description="of what both show, the part that differs in content")
+    outside: float = Field(description="of the picture, the part that shows nothing of the original")
+    recoloured: float = Field(description="root mean square change of colour, as a share of the range")
+    changes: list[Differing] = Field(default_factory=list, description="the largest first")
+    map: str = Field(description="over the picture")
+    map_on_original: str = Field(description="over the original")
+    frame: list[tuple[float, float]] = Field(
+        default_factory=list, description="the original's corners in the picture, x and y as fractions of its sides"
+    )
+    frame_on_original: list[tuple[float, float]] = Field(
+        default_factory=list, description="the picture's corners in the original, likewise"
+    )
+
+
 class Sighting(_Row):
     """One match in the user's index of known pictures."""
 
     reference: str
     score: float
     says: str
+    level: int | None = Field(
+        default=None, ge=0, le=5, description="how much of the original it replicates; null where nothing tells"
+    )
+    levels: list[float] = Field(default_factory=list, description="the probability of each level, 0 to 5")
+    added: str = Field(default="", description="when the original came into the index, ISO 8601 in UTC")
+    taken: str | None = Field(default=None, description="when the original's file says it was taken")
+    original: str | None = Field(default=None, description="a small copy of the original, a JPEG as a data URI")
+    difference: SightingDifference | None = Field(
+        default=None, description="null where it is the same file, or nothing is left to compare"
+    )
     details: dict[str, Any] = Field(default_factory=dict)
 
 

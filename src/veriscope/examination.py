@@ -22,6 +22,7 @@ from veriscope.evidence import (
     FileFacts,
     Question,
     Report,
+    Sighting,
     Software,
     Verdict,
     map_to_data_uri,
@@ -34,6 +35,12 @@ from veriscope.weighing import answer, strength, weigh
 TIME_LIMIT = 60.0  # seconds for each detector
 PREVIEW_SIDE = 1600  # pixels: the picture inside a report
 ASKED = (Question.GENERATED, Question.EDITED)
+SEEN = {  # by the replication level of the best match
+    5: "it is a known picture, the same or only saved again",
+    4: "it is a lightly edited copy of a known picture",
+    3: "it is a heavily edited copy of a known picture",
+    2: "it reuses part of a known picture",
+}
 
 
 def examine(
@@ -43,6 +50,7 @@ def examine(
     detectors: Sequence[str] | None = None,
     declared_only: bool = False,
     quick: bool = False,
+    known: Path | None = None,
     limits: Limits | None = None,
     time_limit: float = TIME_LIMIT,
     preview: int = PREVIEW_SIDE,
@@ -56,6 +64,7 @@ def examine(
         detectors: the names of those to ask; by default all but those that wait for a request.
         declared_only: read only what the file declares; the pixels are not asked.
         quick: leave out the methods that take long; those for edits have a calibration of their own for it.
+        known: the folder of an index of known pictures (``veriscope index``) to look for the picture's originals in.
         limits: how large a file and how many pixels may be opened.
         time_limit: seconds that each detector may take.
         preview: longest side in pixels of the copy that is kept for renderers; 0 for none.
@@ -63,11 +72,13 @@ def examine(
     Raises:
         PictureError: it cannot be opened as a picture.
         PluginError: a named detector does not exist.
+        VeriscopeError: the index cannot be read.
     """
     started = time.perf_counter()
     asked = () if declared_only else plugins.asked(quick=quick) if detectors is None else plugins.named(list(detectors))
     picture = source if isinstance(source, Picture) else open_picture(source, name=name, limits=limits)
     declared = declarations(picture)
+    seen = None if known is None else _sightings(picture, known)
     answers = hear(picture, asked, time_limit=time_limit)
     heard = [evidence for evidence, _ in answers]
     questions = [] if declared_only else [*ASKED, *sorted({item.question for item in heard} - set(ASKED))]
@@ -83,9 +94,9 @@ def examine(
             format=picture.format,
             notes=list(picture.notes),
         ),
-        headline=headline(declared, pixels),
+        headline=headline(declared, pixels, seen),
         declares=declared,
-        seen=None,
+        seen=seen,
         pixels=pixels,
         answer=answer(pixels),
         explanation=None if edited is None else explain(picture, edited, heard),
@@ -207,9 +218,24 @@ def _preview(picture: Picture, side: int) -> bytes:
     return data.tobytes()
 
 
-def headline(declared: Sequence[Declaration], pixels: dict[str, Verdict]) -> str:
-    """One sentence that says no more than the verdicts and the declarations do, and keeps the two apart."""
-    return f"{_pixels_clause(pixels)}; {_declared_clause(declared)}."
+def _sightings(picture: Picture, known: Path) -> list[Sighting]:
+    from veriscope.copies.sighting import sightings  # its store is an extra, and slow to import
+
+    return sightings(picture, known)
+
+
+def headline(
+    declared: Sequence[Declaration], pixels: dict[str, Verdict], seen: Sequence[Sighting] | None = None
+) -> str:
+    """One sentence that says no more than the verdicts, the declarations and the matches do, and keeps them apart."""
+    return "; ".join([_pixels_clause(pixels), _declared_clause(declared), *_seen_clause(seen)]) + "."
+
+
+def _seen_clause(seen: Sequence[Sighting] | None) -> list[str]:
+    if not seen:
+        return []
+    told = SEEN.get(seen[0].level if seen[0].level is not None else -1, "it matches a known picture")
+    return [told if len(seen) == 1 else f"{told} ({len(seen)} match)"]
 
 
 def _pixels_clause(pixels: dict[str, Verdict]) -> str:

@@ -40,6 +40,9 @@ def add_to(commands: Any) -> None:
     command.add_argument("--declared-only", action="store_true", help="read what the file declares, not the pixels")
     command.add_argument("--quick", action="store_true", help="leave out the methods that take long")
     command.add_argument("--with", dest="detectors", action="append", metavar="NAME", help="ask only this detector")
+    command.add_argument(
+        "--known", type=Path, metavar="DIR", help="say where it has been: look into this index (veriscope index add)"
+    )
     add_limits(command)
     command.add_argument("--time-limit", type=float, default=60.0, metavar="S", help="seconds for each detector (60)")
     command.set_defaults(run=run)
@@ -68,6 +71,7 @@ def _settings(options: argparse.Namespace) -> batch.Settings:
         quick=options.quick,
         limits=limits_of(options),
         time_limit=options.time_limit,
+        known=None if options.known is None else str(options.known),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from veriscope.evidence import EvidenceRow, Report
-from veriscope.reporting import overlay, wording
+from veriscope.reporting import matches, overlay, wording
 from veriscope.reporting.files import write_atomically
 from veriscope.reporting.page import asset, content_policy, environment, json_island
 
@@ -36,6 +36,17 @@ class _Stage:
     unreadable: tuple[str, ...]
 
 
+class _Match:
+    """A match whose pictures are data URIs, None where there is none."""
+
+    def __init__(self, shown: matches.Shown) -> None:
+        self.item = shown.sighting
+        self.original, self.on_original, self.on_picture = (
+            None if data is None else overlay.data_uri(data, "image/jpeg")
+            for data in (shown.original, shown.on_original, shown.on_picture)
+        )
+
+
 def render_html(report: Report) -> str:
     """The report as one self-contained HTML document."""
     script = asset("report.js")
@@ -47,6 +58,8 @@ def render_html(report: Report) -> str:
         .render(
             report=report,
             stage=stage,
+            seen=[_Match(one) for one in matches.shown(report)],
+            full=matches.FULL,
             map_of=lambda row: maps.get(id(row)),
             weighed=[row for row in report.evidence if row.weighed],
             exhibits=[row for row in report.evidence if not row.weighed],

@@ -45,6 +45,10 @@ def environment() -> Environment:
         wording.byte_size,
         wording.moment,
         wording.detail_rows,
+        wording.level,
+        wording.part,
+        wording.level_chances,
+        wording.match_dates,
         wording.scale_position,
     ):
         made.filters[function.__name__] = function

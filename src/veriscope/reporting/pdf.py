@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
-from xml.sax.saxutils import escape
 
 from PIL import Image
 from reportlab.lib.colors import Color, HexColor
-from reportlab.lib.enums import TA_LEFT
 from reportlab.lib.pagesizes import A4
-from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
-from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import (
     BaseDocTemplate,
@@ -27,30 +22,24 @@ from reportlab.platypus import (
     Frame,
     KeepTogether,
     PageTemplate,
-    Paragraph,
     Spacer,
     Table,
     TableStyle,
 )
-from reportlab.platypus import Image as Drawing
 
 from veriscope.evidence import EvidenceRow, Report, Verdict
 from veriscope.reporting import overlay, wording
 from veriscope.reporting.files import write_atomically
+from veriscope.reporting.pdf_matches import seen
+from veriscope.reporting.pdf_parts import INK, MARGIN, RULE, SOFT, WIDTH, drawing, paragraph, showable, title, values
 
-_MARGIN: Final = 18 * mm
-_WIDTH: Final = A4[0] - 2 * _MARGIN
 _BOTTOM: Final = 22 * mm
 _PICTURE_HEIGHT: Final = 88 * mm
 _MAP_HEIGHT: Final = 62 * mm
 _MAP_SIDE: Final = 900
 """Longer side of a map laid over the picture, pixels."""
 
-_INK = HexColor("#1b1c1e")
-_SOFT = HexColor("#55585e")
-_RULE = HexColor("#c9c6bd")
 _STATES = {"yes": HexColor("#9c2a10"), "no": HexColor("#14603f"), "cannot tell": HexColor("#2f4a75")}
-_UNSHOWN: Final = "□"
 
 
 def save_pdf(report: Report, path: str | Path) -> None:
@@ -68,7 +57,7 @@ def save_pdf(report: Report, path: str | Path) -> None:
         subject=wording.plain(report.headline, 300),
         creator=f"Veriscope {wording.plain(report.software.veriscope, 40)}",
     )
-    frame = Frame(_MARGIN, _BOTTOM, _WIDTH, A4[1] - _BOTTOM - _MARGIN, 0, 0, 0, 0)
+    frame = Frame(MARGIN, _BOTTOM, WIDTH, A4[1] - _BOTTOM - MARGIN, 0, 0, 0, 0)
     document.addPageTemplates(PageTemplate(frames=[frame]))
     document.build(_story(report), canvasmaker=partial(_NumberedCanvas, footer=_footer(report)))
     write_atomically(path, buffer.getvalue())
@@ -76,10 +65,10 @@ def save_pdf(report: Report, path: str | Path) -> None:
 
 def _story(report: Report) -> list[Flowable]:
     story: list[Flowable] = [
-        _paragraph(f"Veriscope, examination of a picture. {wording.moment(report.created)}", "soft"),
+        paragraph(f"Veriscope, examination of a picture. {wording.moment(report.created)}", "soft"),
         Spacer(1, 3 * mm),
-        _paragraph(report.headline, "headline", 1000),
-        _paragraph(
+        paragraph(report.headline, "headline", 1000),
+        paragraph(
             f"{wording.plain(report.file.name, 200)}: {wording.plain(report.file.format, 40)}, "
             f"{report.file.width} × {report.file.height} px, {wording.byte_size(report.file.bytes)}",
             "soft",
@@ -88,46 +77,39 @@ def _story(report: Report) -> list[Flowable]:
     ]
     picture = overlay.read_preview(report.preview)
     if picture is not None and report.preview is not None:
-        story += [_drawing(report.preview, picture.size, _WIDTH, _PICTURE_HEIGHT), Spacer(1, 2 * mm)]
+        story += [drawing(report.preview, picture.size, WIDTH, _PICTURE_HEIGHT), Spacer(1, 2 * mm)]
 
-    story.append(_title(f"1. {wording.ANSWERS['declares']}"))
+    story.append(title(f"1. {wording.ANSWERS['declares']}"))
     for declaration in report.declares:
         kind = f"{wording.kind_title(declaration.kind)} ({declaration.state})"
-        story.append(KeepTogether([_paragraph(kind, "strong", 120), _paragraph(declaration.says, "body", 800)]))
-        story += _values(wording.detail_rows(declaration.details, rows=25, limit=200))
+        story.append(KeepTogether([paragraph(kind, "strong", 120), paragraph(declaration.says, "body", 800)]))
+        story += values(wording.detail_rows(declaration.details, rows=25, limit=200))
     if not report.declares:
-        story.append(_paragraph(wording.NOTHING_DECLARED))
+        story.append(paragraph(wording.NOTHING_DECLARED))
 
-    story.append(_title(f"2. {wording.ANSWERS['seen']}"))
-    for sighting in report.seen or ():
-        story += [
-            _paragraph(f"{wording.plain(sighting.reference, 300)} (score {sighting.score:.3g})", "strong"),
-            _paragraph(sighting.says, "body", 800),
-        ]
-    if not report.seen:
-        story.append(_paragraph(wording.NOT_COMPARED if report.seen is None else wording.NOT_SEEN))
+    story += _section(f"2. {wording.ANSWERS['seen']}", seen(report))
 
     blocks = [[*_verdict(question, verdict), *_words(question, report)] for question, verdict in report.pixels.items()]
-    story += _section(f"3. {wording.ANSWERS['pixels']}", blocks or [[_paragraph(wording.NOT_ASKED)]])
+    story += _section(f"3. {wording.ANSWERS['pixels']}", blocks or [[paragraph(wording.NOT_ASKED)]])
 
-    for title, rows in (
+    for heading, rows in (
         ("What each detector says", [row for row in report.evidence if row.weighed]),
         ("Exhibits, for your own eye: they carry no weight", [row for row in report.evidence if not row.weighed]),
     ):
-        story += _section(title, [_evidence(row, picture, report) for row in rows])
+        story += _section(heading, [_evidence(row, picture, report) for row in rows])
 
-    story.append(_title("The file"))
-    story += _values(wording.facts(report))
-    story.append(_title("Software and operating points"))
+    story.append(title("The file"))
+    story += values(wording.facts(report))
+    story.append(title("Software and operating points"))
     software = [("Veriscope", report.software.veriscope), *report.software.models.items()]
     for question, verdict in report.pixels.items():
         if verdict.fpr is not None:
             point = f"“yes” at {wording.percent(verdict.fpr)} false alarms on real pictures"
             software.append((f"Threshold, {wording.question_word(question)}", point))
     software += [("Time taken", f"{report.seconds:.1f} s"), ("Command", report.software.command or "not recorded")]
-    story += _values([(wording.plain(name, 80), wording.plain(value, 600)) for name, value in software])
-    story.append(_title("What this report cannot say"))
-    story += [_paragraph(f"• {limit}", "item") for limit in wording.LIMITS]
+    story += values([(wording.plain(name, 80), wording.plain(value, 600)) for name, value in software])
+    story.append(title("What this report cannot say"))
+    story += [paragraph(f"• {limit}", "item") for limit in wording.LIMITS]
     return story
 
 
@@ -139,21 +121,21 @@ def _words(question: str, report: Report) -> list[Flowable]:
         f"In the words of {wording.plain(name, 60)}, which nobody checked: {wording.plain(words, 2000)}"
         for name, words in report.explanation.by_user_model.items()
     )
-    return [_paragraph(report.explanation.says, "body", 1200), *(_paragraph(words, "soft", 2100) for words in others)]
+    return [paragraph(report.explanation.says, "body", 1200), *(paragraph(words, "soft", 2100) for words in others)]
 
 
-def _section(title: str, blocks: list[list[Flowable]]) -> list[Flowable]:
+def _section(heading: str, blocks: list[list[Flowable]]) -> list[Flowable]:
     """Blocks that are not broken across pages, the first of them together with its title."""
     if not blocks:
         return []
-    return [KeepTogether([_title(title), *blocks[0]]), *(KeepTogether(block) for block in blocks[1:])]
+    return [KeepTogether([title(heading), *blocks[0]]), *(KeepTogether(block) for block in blocks[1:])]
 
 
 def _verdict(question: str, verdict: Verdict) -> list[Flowable]:
     answer = wording.STATES[verdict.state]
     heading = Table(
-        [[_paragraph(wording.question_title(question), "question", 100), _Badge(answer, _STATES[verdict.state])]],
-        colWidths=[_WIDTH - 34 * mm, 34 * mm],
+        [[paragraph(wording.question_title(question), "question", 100), _Badge(answer, _STATES[verdict.state])]],
+        colWidths=[WIDTH - 34 * mm, 34 * mm],
         style=TableStyle(
             [
                 ("LEFTPADDING", (0, 0), (-1, -1), 0),
@@ -168,10 +150,10 @@ def _verdict(question: str, verdict: Verdict) -> list[Flowable]:
     )
     return [
         heading,
-        _paragraph(verdict.says, "body", 1000),
+        paragraph(verdict.says, "body", 1000),
         _Scale(verdict),
         Spacer(1, 1.2 * mm),
-        _paragraph(figures, "soft"),
+        paragraph(figures, "soft"),
         Spacer(1, 3 * mm),
     ]
 
@@ -184,85 +166,17 @@ def _evidence(row: EvidenceRow, picture: Image.Image | None, report: Report) -> 
         figures += f" {wording.plain(row.reason, 500)}"
     detector, version = wording.plain(row.detector, 80), wording.plain(row.version, 60)
     name = f"{detector}, version {version}: {wording.question_word(row.question)}"
-    parts = [_paragraph(name, "strong", 240), _paragraph(row.says, "body", 1000), _paragraph(figures, "soft", 900)]
+    parts = [paragraph(name, "strong", 240), paragraph(row.says, "body", 1000), paragraph(figures, "soft", 900)]
     values = overlay.read_map(row.map) if row.map is not None else None
     if values is not None:
         size = picture.size if picture else (max(1, report.file.width), max(1, report.file.height))
         laid = overlay.over_picture(values, picture, size, min(_MAP_SIDE, max(*size, 300)))
-        parts += [Spacer(1, 1.5 * mm), _drawing(laid, size, _WIDTH, _MAP_HEIGHT)]
+        parts += [Spacer(1, 1.5 * mm), drawing(laid, size, WIDTH, _MAP_HEIGHT)]
         parts.append(Spacer(1, 1.2 * mm))
-        parts.append(_paragraph("Its map, dark violet low to yellow high, over the picture in grey.", "soft"))
+        parts.append(paragraph("Its map, dark violet low to yellow high, over the picture in grey.", "soft"))
     elif row.map is not None:
-        parts.append(_paragraph("Its map cannot be shown: it is not a picture this report accepts.", "soft"))
+        parts.append(paragraph("Its map cannot be shown: it is not a picture this report accepts.", "soft"))
     return [*parts, Spacer(1, 2.5 * mm)]
-
-
-def _values(rows: list[tuple[str, str]]) -> list[Flowable]:
-    if not rows:
-        return []
-    cells = [[_paragraph(name, "soft", 120), _paragraph(value, "small", 700)] for name, value in rows]
-    style = TableStyle(
-        [
-            ("VALIGN", (0, 0), (-1, -1), "TOP"),
-            ("LINEBELOW", (0, 0), (-1, -1), 0.3, _RULE),
-            ("LEFTPADDING", (0, 0), (-1, -1), 0),
-            ("TOPPADDING", (0, 0), (-1, -1), 2),
-            ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
-        ]
-    )
-    return [Table(cells, colWidths=[42 * mm, _WIDTH - 42 * mm], style=style, hAlign="LEFT"), Spacer(1, 2 * mm)]
-
-
-def _drawing(data: bytes, size: tuple[int, int], width: float, height: float) -> Flowable:
-    scale = min(width / size[0], height / size[1])
-    return Drawing(io.BytesIO(data), max(1, size[0] * scale), max(1, size[1] * scale), hAlign="LEFT")
-
-
-def _title(text: str) -> Flowable:
-    return _paragraph(text, "title")
-
-
-def _paragraph(text: str, style: str = "body", limit: int | None = None) -> Flowable:
-    return Paragraph(escape(_showable(wording.plain(text, limit))), _styles()[style])
-
-
-@cache
-def _fonts() -> frozenset[int]:
-    """Register the fonts; the code points they can show."""
-    for name, file in (("Veriscope", "Vera.ttf"), ("Veriscope-Bold", "VeraBd.ttf")):
-        font = TTFont(name, file)
-        font.face.charToGlyph[ord(_UNSHOWN)] = 0  # Vera's glyph for what it lacks is that box
-        font.face.charWidths[ord(_UNSHOWN)] = font.face.defaultWidth
-        pdfmetrics.registerFont(font)
-    return frozenset(pdfmetrics.getFont("Veriscope").face.charToGlyph)
-
-
-def _showable(text: str) -> str:
-    """``text`` with □ for each character that the font lacks; joiners and variation marks leave no trace."""
-    glyphs = _fonts()
-    invisible = {0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2060, *range(0xFE00, 0xFE10)}
-    return "".join(letter if ord(letter) in glyphs else _UNSHOWN for letter in text if ord(letter) not in invisible)
-
-
-@cache
-def _styles() -> dict[str, ParagraphStyle]:
-    _fonts()
-    body = ParagraphStyle(
-        "body", fontName="Veriscope", fontSize=9, leading=13, textColor=_INK, alignment=TA_LEFT, splitLongWords=1
-    )
-    made = partial(ParagraphStyle, parent=body)
-    return {
-        "body": body,
-        "small": made("small", fontSize=8, leading=11),
-        "soft": made("soft", fontSize=8, leading=11, textColor=_SOFT),
-        "strong": made("strong", fontName="Veriscope-Bold", spaceBefore=3),
-        "item": made("item", leftIndent=9, firstLineIndent=-9, spaceAfter=3),
-        "question": made("question", fontName="Veriscope-Bold", fontSize=10.5, leading=14),
-        "headline": made("headline", fontName="Veriscope-Bold", fontSize=15, leading=20, spaceAfter=4),
-        "title": made(
-            "title", fontName="Veriscope-Bold", fontSize=12, leading=16, spaceBefore=12, spaceAfter=5, keepWithNext=1
-        ),
-    }
 
 
 class _Badge(Flowable):  # type: ignore[misc]
@@ -288,7 +202,7 @@ class _Scale(Flowable):  # type: ignore[misc]
     def __init__(self, verdict: Verdict) -> None:
         super().__init__()
         self.verdict = verdict
-        self.width, self.height = _WIDTH, 13 * mm
+        self.width, self.height = WIDTH, 13 * mm
 
     def draw(self) -> None:
         """Draw it on the canvas that ReportLab has set."""
@@ -305,10 +219,10 @@ class _Scale(Flowable):  # type: ignore[misc]
                     alpha=(0.08, 0.18, 0.3, 0.42)[(3 - cell) if cell < 4 else cell - 4],
                 )
             )
-            canvas.setStrokeColor(_SOFT)
+            canvas.setStrokeColor(SOFT)
             canvas.setLineWidth(0.4)
             canvas.rect(left + cell * unit, bottom, unit, bar, fill=1)
-            canvas.setFillColor(_SOFT)
+            canvas.setFillColor(SOFT)
             canvas.setFont("Veriscope", 5.6)
             canvas.drawCentredString(left + (cell + 0.5) * unit, 0.6 * mm, word)
         canvas.setFont("Veriscope", 6.5)
@@ -320,7 +234,7 @@ class _Scale(Flowable):  # type: ignore[misc]
 
     def _mark(self, x: float, y: float) -> None:
         canvas = self.canv
-        canvas.setStrokeColor(_INK)
+        canvas.setStrokeColor(INK)
         canvas.setLineWidth(1)
         canvas.line(x, y + 1.2 * mm, x, y - 2.4 * mm)
         outline = canvas.beginPath()
@@ -328,7 +242,7 @@ class _Scale(Flowable):  # type: ignore[misc]
         for right, up in ((1.3, 1.4), (0, 2.8), (-1.3, 1.4)):
             outline.lineTo(x + right * mm, y + up * mm)
         outline.close()
-        canvas.setFillColor(HexColor("#ffffff") if self.verdict.state == "cannot tell" else _INK)
+        canvas.setFillColor(HexColor("#ffffff") if self.verdict.state == "cannot tell" else INK)
         canvas.drawPath(outline, fill=1)
 
 
@@ -355,15 +269,15 @@ class _NumberedCanvas(Canvas):  # type: ignore[misc]
 
 
 def _footer(report: Report) -> Callable[[Any, int, int], None]:
-    digest = _showable(wording.plain(report.file.sha256, 64))
+    digest = showable(wording.plain(report.file.sha256, 64))
 
     def draw(canvas: Any, number: int, total: int) -> None:
-        canvas.setStrokeColor(_RULE)
+        canvas.setStrokeColor(RULE)
         canvas.setLineWidth(0.5)
-        canvas.line(_MARGIN, 15 * mm, A4[0] - _MARGIN, 15 * mm)
-        canvas.setFillColor(_SOFT)
+        canvas.line(MARGIN, 15 * mm, A4[0] - MARGIN, 15 * mm)
+        canvas.setFillColor(SOFT)
         canvas.setFont("Veriscope", 6.5)
-        canvas.drawString(_MARGIN, 11 * mm, f"SHA-256 {digest}")
-        canvas.drawRightString(A4[0] - _MARGIN, 11 * mm, f"page {number} of {total}")
+        canvas.drawString(MARGIN, 11 * mm, f"SHA-256 {digest}")
+        canvas.drawRightString(A4[0] - MARGIN, 11 * mm, f"page {number} of {total}")
 
     return draw

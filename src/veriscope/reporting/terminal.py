@@ -95,14 +95,10 @@ def _declaration(page: _Page, declaration: Declaration) -> None:
 
 
 def _sighting(page: _Page, sighting: Sighting) -> None:
-    page.line(
-        Text.assemble(
-            (wording.plain(sighting.reference, 200), "bold"),
-            f" (score {sighting.score:.3g}) {wording.plain(sighting.says, 400)}",
-        ),
-        indent=2,
-        hanging=4,
-    )
+    reference = (wording.plain(sighting.reference, 200), "bold")
+    page.line(Text.assemble(reference, f" (score {sighting.score:.3g})"), indent=2, hanging=4)
+    page.line(Text(wording.level(sighting)), indent=4)
+    page.line(Text(wording.plain(sighting.says, 800)), indent=4)
 
 
 def _verdict(page: _Page, question: str, verdict: Verdict) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from veriscope.evidence import Question, Report, Verdict
+from veriscope.copies.levels import WORDS as LEVELS
+from veriscope.evidence import Question, Report, Sighting, Verdict
 from veriscope.weighing import strength
 
 SCALE_END: Final = 4.0
@@ -56,6 +57,10 @@ NOTHING_DECLARED: Final = (
 )
 NOT_COMPARED: Final = "No index of known pictures is configured, so this picture was compared with none."
 NOT_SEEN: Final = "No match in the index of known pictures."
+MATCHES: Final = "Matches in your own index of known pictures, each verified on the pixels"
+COMPARED: Final = (
+    "Grey: the same in both. Colour with an orange edge: its content differs. White line: where the other ends."
+)
 NOT_ASKED: Final = "No question was put to the pixels."
 
 LIMITS: Final = (
@@ -145,6 +150,15 @@ def percent(share: float) -> str:
     return f"{share * 100:g}\u00a0%"
 
 
+def part(share: float) -> str:
+    """A measured share in per cent: in whole ones from 10, with a decimal below.
+
+    >>> part(0.7219), part(0.0123)
+    ('72\\xa0%', '1.2\\xa0%')
+    """
+    return f"{100 * share:.{0 if share >= 0.1 else 1}f}\u00a0%"
+
+
 def operating_point(verdict: Verdict) -> str:
     """The error guarantee of a verdict in words."""
     if verdict.fpr is not None:
@@ -199,6 +213,30 @@ def facts(report: Report) -> list[tuple[str, str]]:
         ("Picture", f"{plain(file.format, 40)}, {file.width} × {file.height} px"),
     ]
     return rows + [("Note", plain(note, 400)) for note in file.notes]
+
+
+def level(sighting: Sighting) -> str:
+    """How much of the original is replicated, with its probability; where that is not known, it is said.
+
+    >>> level(Sighting(reference="a", score=1, says="", level=4, levels=[0, 0, 0, 0.1, 0.72, 0.18]))
+    'Level 4 of 5: a lightly edited copy (probability 72\\xa0%)'
+    """
+    if sighting.level is None:
+        return "Level unknown: no pixels of the original are left"
+    named = f"Level {sighting.level} of {len(LEVELS) - 1}: {LEVELS[sighting.level]}"
+    known = len(sighting.levels) == len(LEVELS)
+    return f"{named} (probability {part(sighting.levels[sighting.level])})" if known else named
+
+
+def level_chances(sighting: Sighting) -> list[tuple[int, str, float]]:
+    """Number, words and probability of each level; empty where these are not known."""
+    return list(zip(range(len(LEVELS)), LEVELS, sighting.levels, strict=True)) if len(sighting.levels) == 6 else []
+
+
+def match_dates(sighting: Sighting) -> list[tuple[str, str]]:
+    """When the original was taken, as its file says, and when it came into the index."""
+    found = [("Original taken", f"{plain(sighting.taken, 40)}, says its file")] if sighting.taken else []
+    return [*found, ("Known since", moment(sighting.added))] if sighting.added else found
 
 
 def detail_rows(details: dict[str, Any], *, rows: int = 60, limit: int = 400) -> list[tuple[str, str]]:

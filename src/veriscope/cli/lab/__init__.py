@@ -21,6 +21,7 @@ GROUPS = (  # in the order of the help
     "measuring",
     "benchmarking",
     "tampering",
+    "copies",
     "indexing",
     "analysing",
     "studying",

@@ -63,6 +63,7 @@ def fit_module(
     say: Say,
     *,
     monitor: str = "aside",
+    workers: int = 0,
 ) -> Module:
     """Train ``trained`` on ``batches``, an epoch being all of them, and load what was best on ``aside``.
 
@@ -75,12 +76,19 @@ def fit_module(
         settings: minutes, epochs, patience, seed and device are used.
         say: called with each line for the user.
         monitor: what is to be large.
+        workers: processes that make batches beside the training; 0 makes them in between.
     """
     of = {"batches": len(batches)}  # type: ignore[arg-type]  # it has a length
     if not finished(work, settings, of):
         train(
             trained,
-            DataLoader(batches, batch_size=None, sampler=_Onwards(of["batches"])),
+            DataLoader(
+                batches,
+                batch_size=None,
+                sampler=_Onwards(of["batches"]),
+                num_workers=workers,
+                persistent_workers=workers > 0,
+            ),
             DataLoader(aside, batch_size=None, shuffle=False),
             work,
             settings,

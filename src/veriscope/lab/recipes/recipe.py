@@ -36,6 +36,7 @@ RECIPES = {  # name of the detector: where its recipe is
     "code": "veriscope.lab.recipes.code:RECIPE",
     "consistency": "veriscope.lab.recipes.consistency:RECIPE",
     "depths": "veriscope.lab.recipes.depths:RECIPE",
+    "descriptor": "veriscope.lab.recipes.descriptor:RECIPE",
     "dire": "veriscope.lab.recipes.dire:RECIPE",
     "distildire": "veriscope.lab.recipes.distildire:RECIPE",
     "effort": "veriscope.lab.recipes.effort:RECIPE",

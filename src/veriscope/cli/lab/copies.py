@@ -1,0 +1,118 @@
+"""``veriscope lab bench-copies``, ``fit-levels``, ``scale-copies``: how well copies are found, graded, and at what cost."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import Any
+
+from veriscope.cli.lab import extra, to_stderr, words
+from veriscope.errors import VeriscopeError
+
+SHOWN = ("all", "training patterns", "held out patterns", "heavy crops", "heavy overlays")
+
+
+def add_to(actions: Any) -> None:
+    """Add the actions to the parser of ``veriscope lab``."""
+    bench = actions.add_parser(
+        "bench-copies", help="measure descriptors by the image similarity challenge's protocol; resumes when run again"
+    )
+    bench.add_argument("--data", type=Path, required=True, metavar="FILE", help="a manifest, CSV or Parquet")
+    bench.add_argument("--out", type=Path, required=True, metavar="DIR", help="copies.json, and what is kept to resume")
+    bench.add_argument("--split", default="test", help="of the pictures that are copied (test)")
+    bench.add_argument("--descriptors", nargs="+", default=[], metavar="NAME", help="(all that there are)")
+    bench.add_argument("--patterns", nargs="+", default=[], metavar="NAME", help="ways of copying (all)")
+    bench.add_argument("--distractors", type=int, default=2000, metavar="N", help="references nobody copied (2000)")
+    bench.add_argument("--most", type=int, default=40, metavar="N", help="pictures that are copied (40)")
+    bench.add_argument("--seed", type=int, default=0, help="of the copies (0)")
+    bench.set_defaults(run=run_bench)
+    fit = actions.add_parser("fit-levels", help="fit replication levels to graded copies; prints the constants")
+    fit.add_argument("--data", type=Path, required=True, metavar="FILE", help="a manifest, CSV or Parquet")
+    fit.add_argument("--split", default="train", help="of the pictures that are fitted on (train)")
+    fit.add_argument("--tested", default="val", metavar="SPLIT", help="of those that the fit is measured on (val)")
+    fit.add_argument("--most", type=int, default=40, metavar="N", help="pictures of each split (40)")
+    fit.add_argument("--seed", type=int, default=0, help="of the copies (0)")
+    fit.set_defaults(run=run_fit)
+    scale = actions.add_parser("scale-copies", help="what an index of many pictures would cost, on paper")
+    scale.add_argument("--pictures", type=float, default=1e9, metavar="N", help="in the index (1e9)")
+    scale.set_defaults(run=run_scale)
+
+
+def run_bench(options: argparse.Namespace) -> int:
+    """Measure and print the main table."""
+    with extra():
+        from veriscope.lab.benchmark.copies_bench import CopiesBench, Order, descriptors
+    if options.distractors < 0 or options.most < 8 or options.seed < 0:
+        raise VeriscopeError("--distractors and --seed must not be negative, and --most must be at least 8")
+    known = descriptors()
+    wanted = tuple(dict.fromkeys(options.descriptors)) or tuple(known)
+    strange = [name for name in wanted if name not in known]
+    if strange:
+        raise VeriscopeError(f"no descriptor {', '.join(strange)}; there are: {', '.join(known)}")
+    order = Order(
+        data=options.data,
+        out=options.out,
+        split=options.split,
+        distractors=options.distractors,
+        most=options.most,
+        patterns=tuple(dict.fromkeys(options.patterns)),
+        seed=options.seed,
+        command=shlex.join(["veriscope", *words()]),
+    )
+    tables = CopiesBench(order, [known[name] for name in wanted], to_stderr).run()
+    _print_table(tables)
+    print(f"written: {options.out / 'copies.json'}")
+    return 0
+
+
+def run_fit(options: argparse.Namespace) -> int:
+    """Fit on one split, measure on another, and print the constants of ``copies/levels.py``."""
+    with extra():
+        from veriscope.lab.benchmark.replication import confusion, fitted, graded
+        from veriscope.lab.data.manifest import read_manifests, spread
+    if options.most < 2 or options.seed < 0:
+        raise VeriscopeError("--most must be at least 2, and --seed must not be negative")
+    rows = read_manifests([options.data])
+    parts = [
+        spread([row for row in rows if row.split == name], options.most) for name in (options.split, options.tested)
+    ]
+    examples, others = (graded(part, seed=options.seed, say=to_stderr) for part in parts)
+    weights, thresholds = fitted(examples)
+    print(f"WEIGHTS = np.array({[round(float(value), 3) for value in weights]})")
+    print(f"THRESHOLDS = np.array({[round(float(value), 3) for value in thresholds]})")
+    table = confusion(others, weights, thresholds)
+    print(f"on {table.sum()} other copies: {table.trace() / max(table.sum(), 1):.1%} their level, ", end="")
+    near = sum(int(table.diagonal(shift).sum()) for shift in (-1, 0, 1))
+    print(f"{near / max(table.sum(), 1):.1%} within one; not verified: {others.missed}")
+    for grade in range(5, 1, -1):
+        print(f"level {grade}: read as 0 to 5: {table[grade].tolist()}")
+    return 0
+
+
+def run_scale(options: argparse.Namespace) -> int:
+    """Print the table."""
+    with extra():
+        from veriscope.lab.benchmark.copies_scale import as_markdown, costs, measured_rates
+    if not options.pictures >= 1:
+        raise VeriscopeError("--pictures must be at least 1")
+    print(as_markdown(costs(options.pictures, measured_rates())))
+    return 0
+
+
+def _print_table(tables: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("patterns", "descriptor", "copies", "micro-AP", "recall at precision 90 %", "first is right")
+    for line in tables["figures"]:
+        if line["patterns"] in SHOWN:
+            table.add_row(
+                line["patterns"],
+                line["descriptor"],
+                str(line["positives"]),
+                f"{line['micro_ap']:.3f}",
+                f"{line['recall_at_precision_0.9']:.3f}",
+                f"{line['first_is_right']:.3f}",
+            )
+    Console().print(table)

@@ -1,0 +1,46 @@
+"""Pictures and rows that the tests of the index share."""
+
+import io
+
+import numpy as np
+from PIL import Image
+from skimage import data
+
+from veriscope import open_picture
+from veriscope.copies.describing import Entry, entry
+from veriscope.copies.descriptor import Statistics
+
+NAMES = ("coffee", "chelsea", "astronaut", "rocket")
+PICTURES = {name: getattr(data, name)() for name in NAMES}
+TEXTURE = np.repeat(data.brick()[:, :, None], 3, 2)
+SIZE = Statistics.size
+
+
+def picture(rgb, name="made.png", quality=0):
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(rgb)).save(file, "JPEG" if quality else "PNG", quality=quality)
+    return open_picture(file.getvalue(), name=name)
+
+
+def known(name, **options):
+    """A row of a picture by its own name."""
+    return entry(picture(PICTURES[name], name), Statistics(), reference=name, **options)
+
+
+def row(number, hash_=None, quality=100):
+    """A row of no picture, with a hash and a vector at random."""
+    generator = np.random.default_rng(number)
+    vector = generator.normal(size=SIZE).astype(np.float32)
+    bits = generator.integers(0, 256, 32, dtype=np.uint8) if hash_ is None else hash_
+    return Entry(
+        reference=f"{number}'s.jpg",
+        sha256=f"{number:064x}",
+        pdq=bits,
+        quality=quality,
+        vector=vector / np.linalg.norm(vector),
+        width=100 + number,
+        height=100,
+        added="2026-01-01T00:00:00+00:00",
+        meta={"number": number},
+        preview=f"small copy of {number}".encode(),
+    )

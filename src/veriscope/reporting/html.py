@@ -40,14 +40,14 @@ def render_html(report: Report) -> str:
     """The report as one self-contained HTML document."""
     script = asset("report.js")
     stage = _stage(report)
-    maps = {id(one.row): one for one in stage.maps}
+    numbers = {id(one.row): one.number for one in stage.maps}
     return (
         environment()
         .get_template("report.html.j2")
         .render(
             report=report,
             stage=stage,
-            map_of=lambda row: maps.get(id(row)),
+            number_of=lambda row: numbers.get(id(row)),
             weighed=[row for row in report.evidence if row.weighed],
             exhibits=[row for row in report.evidence if not row.weighed],
             facts=wording.facts(report),

@@ -35,7 +35,7 @@ from reportlab.platypus import (
 from reportlab.platypus import Image as Drawing
 
 from veriscope.evidence import EvidenceRow, Report, Verdict
-from veriscope.reporting import overlay, wording
+from veriscope.reporting import answers, overlay, wording
 from veriscope.reporting.files import write_atomically
 
 _MARGIN: Final = 18 * mm
@@ -116,6 +116,13 @@ def _story(report: Report) -> list[Flowable]:
     ):
         story += _section(title, [_evidence(row, picture, report) for row in rows])
 
+    story.append(_title("What saving again and resizing have hidden"))
+    story += [_paragraph(says, "body", 600) for says in answers.saves(report)]
+    losses = answers.hidden(report)
+    story += [_paragraph(f"• {_loss(loss)}", "item", 900) for loss in losses]
+    if not losses:
+        story.append(_paragraph(answers.NOTHING_HIDDEN))
+
     story.append(_title("The file"))
     story += _values(wording.facts(report))
     story.append(_title("Software and operating points"))
@@ -129,6 +136,13 @@ def _story(report: Report) -> list[Flowable]:
     story.append(_title("What this report cannot say"))
     story += [_paragraph(f"• {limit}", "item") for limit in wording.LIMITS]
     return story
+
+
+def _loss(loss: answers.Hidden) -> str:
+    """What was lost, why, and to which detectors."""
+    silent = f" Nothing left to read for {', '.join(loss.silent)}." if loss.silent else ""
+    weakened = f" Trusted less: {', '.join(loss.weakened)}." if loss.weakened else ""
+    return loss.reason + silent + weakened
 
 
 def _words(question: str, report: Report) -> list[Flowable]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from functools import cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 from xml.sax.saxutils import escape
@@ -59,27 +60,35 @@ def save_pdf(report: Report, path: str | Path) -> None:
     Raises:
         VeriscopeError: the file cannot be written.
     """
+    title = f"Veriscope report: {wording.plain(report.file.name, 120)}"
+    digest = f"SHA-256 {wording.plain(report.file.sha256, 64)}"
+    write_atomically(path, build(story(report), title, report.headline, digest))
+
+
+def build(flowables: list[Flowable], title: str, subject: str, foot: str) -> bytes:
+    """A4 pages of ``flowables``, with ``foot`` and the page's number at the bottom of each."""
     buffer = io.BytesIO()
     document = BaseDocTemplate(
         buffer,
         pagesize=A4,
-        title=f"Veriscope report: {wording.plain(report.file.name, 120)}",
+        title=wording.plain(title, 200),
         author="Veriscope",
-        subject=wording.plain(report.headline, 300),
-        creator=f"Veriscope {wording.plain(report.software.veriscope, 40)}",
+        subject=wording.plain(subject, 300),
+        creator=f"Veriscope {version('veriscope')}",
     )
     frame = Frame(_MARGIN, _BOTTOM, _WIDTH, A4[1] - _BOTTOM - _MARGIN, 0, 0, 0, 0)
     document.addPageTemplates(PageTemplate(frames=[frame]))
-    document.build(_story(report), canvasmaker=partial(_NumberedCanvas, footer=_footer(report)))
-    write_atomically(path, buffer.getvalue())
+    document.build(flowables, canvasmaker=partial(_NumberedCanvas, footer=_footer(foot)))
+    return buffer.getvalue()
 
 
-def _story(report: Report) -> list[Flowable]:
-    story: list[Flowable] = [
-        _paragraph(f"Veriscope, examination of a picture. {wording.moment(report.created)}", "soft"),
+def story(report: Report) -> list[Flowable]:
+    """What the report says, ready to be set."""
+    told: list[Flowable] = [
+        paragraph(f"Veriscope, examination of a picture. {wording.moment(report.created)}", "soft"),
         Spacer(1, 3 * mm),
-        _paragraph(report.headline, "headline", 1000),
-        _paragraph(
+        paragraph(report.headline, "headline", 1000),
+        paragraph(
             f"{wording.plain(report.file.name, 200)}: {wording.plain(report.file.format, 40)}, "
             f"{report.file.width} × {report.file.height} px, {wording.byte_size(report.file.bytes)}",
             "soft",
@@ -88,54 +97,54 @@ def _story(report: Report) -> list[Flowable]:
     ]
     picture = overlay.read_preview(report.preview)
     if picture is not None and report.preview is not None:
-        story += [_drawing(report.preview, picture.size, _WIDTH, _PICTURE_HEIGHT), Spacer(1, 2 * mm)]
+        told += [_drawing(report.preview, picture.size, _WIDTH, _PICTURE_HEIGHT), Spacer(1, 2 * mm)]
 
-    story.append(_title(f"1. {wording.ANSWERS['declares']}"))
+    told.append(heading(f"1. {wording.ANSWERS['declares']}"))
     for declaration in report.declares:
         kind = f"{wording.kind_title(declaration.kind)} ({declaration.state})"
-        story.append(KeepTogether([_paragraph(kind, "strong", 120), _paragraph(declaration.says, "body", 800)]))
-        story += _values(wording.detail_rows(declaration.details, rows=25, limit=200))
+        told.append(KeepTogether([paragraph(kind, "strong", 120), paragraph(declaration.says, "body", 800)]))
+        told += table(wording.detail_rows(declaration.details, rows=25, limit=200))
     if not report.declares:
-        story.append(_paragraph(wording.NOTHING_DECLARED))
+        told.append(paragraph(wording.NOTHING_DECLARED))
 
-    story.append(_title(f"2. {wording.ANSWERS['seen']}"))
+    told.append(heading(f"2. {wording.ANSWERS['seen']}"))
     for sighting in report.seen or ():
-        story += [
-            _paragraph(f"{wording.plain(sighting.reference, 300)} (score {sighting.score:.3g})", "strong"),
-            _paragraph(sighting.says, "body", 800),
+        told += [
+            paragraph(f"{wording.plain(sighting.reference, 300)} (score {sighting.score:.3g})", "strong"),
+            paragraph(sighting.says, "body", 800),
         ]
     if not report.seen:
-        story.append(_paragraph(wording.NOT_COMPARED if report.seen is None else wording.NOT_SEEN))
+        told.append(paragraph(wording.NOT_COMPARED if report.seen is None else wording.NOT_SEEN))
 
     blocks = [[*_verdict(question, verdict), *_words(question, report)] for question, verdict in report.pixels.items()]
-    story += _section(f"3. {wording.ANSWERS['pixels']}", blocks or [[_paragraph(wording.NOT_ASKED)]])
+    told += _section(f"3. {wording.ANSWERS['pixels']}", blocks or [[paragraph(wording.NOT_ASKED)]])
 
     for title, rows in (
         ("What each detector says", [row for row in report.evidence if row.weighed]),
         ("Exhibits, for your own eye: they carry no weight", [row for row in report.evidence if not row.weighed]),
     ):
-        story += _section(title, [_evidence(row, picture, report) for row in rows])
+        told += _section(title, [_evidence(row, picture, report) for row in rows])
 
-    story.append(_title("What saving again and resizing have hidden"))
-    story += [_paragraph(says, "body", 600) for says in answers.saves(report)]
+    told.append(heading("What saving again and resizing have hidden"))
+    told += [paragraph(says, "body", 600) for says in answers.saves(report)]
     losses = answers.hidden(report)
-    story += [_paragraph(f"• {_loss(loss)}", "item", 900) for loss in losses]
+    told += [paragraph(f"• {_loss(loss)}", "item", 900) for loss in losses]
     if not losses:
-        story.append(_paragraph(answers.NOTHING_HIDDEN))
+        told.append(paragraph(answers.NOTHING_HIDDEN))
 
-    story.append(_title("The file"))
-    story += _values(wording.facts(report))
-    story.append(_title("Software and operating points"))
+    told.append(heading("The file"))
+    told += table(wording.facts(report))
+    told.append(heading("Software and operating points"))
     software = [("Veriscope", report.software.veriscope), *report.software.models.items()]
     for question, verdict in report.pixels.items():
         if verdict.fpr is not None:
             point = f"“yes” at {wording.percent(verdict.fpr)} false alarms on real pictures"
             software.append((f"Threshold, {wording.question_word(question)}", point))
     software += [("Time taken", f"{report.seconds:.1f} s"), ("Command", report.software.command or "not recorded")]
-    story += _values([(wording.plain(name, 80), wording.plain(value, 600)) for name, value in software])
-    story.append(_title("What this report cannot say"))
-    story += [_paragraph(f"• {limit}", "item") for limit in wording.LIMITS]
-    return story
+    told += table([(wording.plain(name, 80), wording.plain(value, 600)) for name, value in software])
+    told.append(heading("What this report cannot say"))
+    told += [paragraph(f"• {limit}", "item") for limit in wording.LIMITS]
+    return told
 
 
 def _loss(loss: answers.Hidden) -> str:
@@ -153,20 +162,20 @@ def _words(question: str, report: Report) -> list[Flowable]:
         f"In the words of {wording.plain(name, 60)}, which nobody checked: {wording.plain(words, 2000)}"
         for name, words in report.explanation.by_user_model.items()
     )
-    return [_paragraph(report.explanation.says, "body", 1200), *(_paragraph(words, "soft", 2100) for words in others)]
+    return [paragraph(report.explanation.says, "body", 1200), *(paragraph(words, "soft", 2100) for words in others)]
 
 
 def _section(title: str, blocks: list[list[Flowable]]) -> list[Flowable]:
     """Blocks that are not broken across pages, the first of them together with its title."""
     if not blocks:
         return []
-    return [KeepTogether([_title(title), *blocks[0]]), *(KeepTogether(block) for block in blocks[1:])]
+    return [KeepTogether([heading(title), *blocks[0]]), *(KeepTogether(block) for block in blocks[1:])]
 
 
 def _verdict(question: str, verdict: Verdict) -> list[Flowable]:
     answer = wording.STATES[verdict.state]
     heading = Table(
-        [[_paragraph(wording.question_title(question), "question", 100), _Badge(answer, _STATES[verdict.state])]],
+        [[paragraph(wording.question_title(question), "question", 100), _Badge(answer, _STATES[verdict.state])]],
         colWidths=[_WIDTH - 34 * mm, 34 * mm],
         style=TableStyle(
             [
@@ -182,10 +191,10 @@ def _verdict(question: str, verdict: Verdict) -> list[Flowable]:
     )
     return [
         heading,
-        _paragraph(verdict.says, "body", 1000),
+        paragraph(verdict.says, "body", 1000),
         _Scale(verdict),
         Spacer(1, 1.2 * mm),
-        _paragraph(figures, "soft"),
+        paragraph(figures, "soft"),
         Spacer(1, 3 * mm),
     ]
 
@@ -198,23 +207,24 @@ def _evidence(row: EvidenceRow, picture: Image.Image | None, report: Report) -> 
         figures += f" {wording.plain(row.reason, 500)}"
     detector, version = wording.plain(row.detector, 80), wording.plain(row.version, 60)
     name = f"{detector}, version {version}: {wording.question_word(row.question)}"
-    parts = [_paragraph(name, "strong", 240), _paragraph(row.says, "body", 1000), _paragraph(figures, "soft", 900)]
+    parts = [paragraph(name, "strong", 240), paragraph(row.says, "body", 1000), paragraph(figures, "soft", 900)]
     values = overlay.read_map(row.map) if row.map is not None else None
     if values is not None:
         size = picture.size if picture else (max(1, report.file.width), max(1, report.file.height))
         laid = overlay.over_picture(values, picture, size, min(_MAP_SIDE, max(*size, 300)))
         parts += [Spacer(1, 1.5 * mm), _drawing(laid, size, _WIDTH, _MAP_HEIGHT)]
         parts.append(Spacer(1, 1.2 * mm))
-        parts.append(_paragraph("Its map, dark violet low to yellow high, over the picture in grey.", "soft"))
+        parts.append(paragraph("Its map, dark violet low to yellow high, over the picture in grey.", "soft"))
     elif row.map is not None:
-        parts.append(_paragraph("Its map cannot be shown: it is not a picture this report accepts.", "soft"))
+        parts.append(paragraph("Its map cannot be shown: it is not a picture this report accepts.", "soft"))
     return [*parts, Spacer(1, 2.5 * mm)]
 
 
-def _values(rows: list[tuple[str, str]]) -> list[Flowable]:
+def table(rows: list[tuple[str, str]]) -> list[Flowable]:
+    """Rows of a name and a value; nothing where there are none."""
     if not rows:
         return []
-    cells = [[_paragraph(name, "soft", 120), _paragraph(value, "small", 700)] for name, value in rows]
+    cells = [[paragraph(name, "soft", 120), paragraph(value, "small", 700)] for name, value in rows]
     style = TableStyle(
         [
             ("VALIGN", (0, 0), (-1, -1), "TOP"),
@@ -232,11 +242,13 @@ def _drawing(data: bytes, size: tuple[int, int], width: float, height: float) ->
     return Drawing(io.BytesIO(data), max(1, size[0] * scale), max(1, size[1] * scale), hAlign="LEFT")
 
 
-def _title(text: str) -> Flowable:
-    return _paragraph(text, "title")
+def heading(text: str) -> Flowable:
+    """The title of a section."""
+    return paragraph(text, "title")
 
 
-def _paragraph(text: str, style: str = "body", limit: int | None = None) -> Flowable:
+def paragraph(text: str, style: str = "body", limit: int | None = None) -> Flowable:
+    """Text that anybody may have written, set in one of the styles: body, small, soft, strong, item, question, headline."""
     return Paragraph(escape(_showable(wording.plain(text, limit))), _styles()[style])
 
 
@@ -368,8 +380,8 @@ class _NumberedCanvas(Canvas):  # type: ignore[misc]
         super().save()
 
 
-def _footer(report: Report) -> Callable[[Any, int, int], None]:
-    digest = _showable(wording.plain(report.file.sha256, 64))
+def _footer(foot: str) -> Callable[[Any, int, int], None]:
+    words = _showable(wording.plain(foot, 110))
 
     def draw(canvas: Any, number: int, total: int) -> None:
         canvas.setStrokeColor(_RULE)
@@ -377,7 +389,7 @@ def _footer(report: Report) -> Callable[[Any, int, int], None]:
         canvas.line(_MARGIN, 15 * mm, A4[0] - _MARGIN, 15 * mm)
         canvas.setFillColor(_SOFT)
         canvas.setFont("Veriscope", 6.5)
-        canvas.drawString(_MARGIN, 11 * mm, f"SHA-256 {digest}")
+        canvas.drawString(_MARGIN, 11 * mm, words)
         canvas.drawRightString(A4[0] - _MARGIN, 11 * mm, f"page {number} of {total}")
 
     return draw

@@ -1,7 +1,8 @@
-"""Who asks, and what they may do."""
+"""Who asks, and what they may do: by bearer token, by a browser's session, or as the only one at this computer."""
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +12,10 @@ from veriscope.server.problems import ProblemError
 
 ROLES = ("viewer", "examiner", "admin")  # each may do what those before it may
 HERE = "this computer"  # who acts where nobody signs in
+BY_TOKEN = "token"  # who acts with the server's own token  # noqa: S105 (a name)
+COOKIE = "veriscope_session"
+CSRF_HEADER = "x-csrf-token"
+SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Visitor:
         csrf: what forms of this visitor must carry.
         accounts: whether signing in is required here.
         signed_in: whether a browser's session stands behind it.
+        address: from where the request came.
     """
 
     name: str
@@ -30,6 +36,7 @@ class Visitor:
     csrf: str = ""
     accounts: bool = False
     signed_in: bool = False
+    address: str = ""
 
     @property
     def who(self) -> str:
@@ -45,9 +52,59 @@ def visitor(request: Request) -> Visitor:
     """Who sent the request.
 
     Raises:
-        ProblemError: signing in is required (401).
+        ProblemError: signing in is required (401), or a session's request lacks its CSRF token (403).
     """
-    return Visitor("", "admin", request.app.state.service.csrf)
+    known = getattr(request.state, "visitor", None)
+    if known is None:
+        known = request.state.visitor = _found(request)
+    assert isinstance(known, Visitor)
+    return known
+
+
+def _found(request: Request) -> Visitor:
+    service, address = request.app.state.service, address_of(request)
+    settings, accounts = service.settings, service.accounts
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme:
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            raise _not_signed_in("Send the token as: Authorization: Bearer TOKEN.")
+        if settings.token and hmac.compare_digest(token.encode(), settings.token.encode()):
+            return Visitor(BY_TOKEN, "admin", accounts=True, address=address)
+        user = accounts.of_token(token)
+        if user is None:
+            raise _not_signed_in("The token is not one of this server's.")
+        return Visitor(user.name, user.role, accounts=True, address=address)
+    cookie = request.cookies.get(COOKIE, "")
+    signed_in = accounts.session(cookie) if cookie else None
+    if signed_in is not None:
+        user = signed_in.user
+        name, role = (BY_TOKEN, "admin") if user is None else (user.name, user.role)
+        found = Visitor(name, role, signed_in.csrf, accounts=True, signed_in=True, address=address)
+        if request.method not in SAFE and request.url.path.startswith("/api/"):
+            check_csrf(found, request.headers.get(CSRF_HEADER, ""))
+        return found
+    if service.accounts_required:
+        raise _not_signed_in("Sign in, or send a token as: Authorization: Bearer TOKEN.")
+    return Visitor("", "admin", service.csrf, address=address)
+
+
+def check_csrf(found: Visitor, sent: str) -> None:
+    """Refuse a form that did not come from a page of this visitor.
+
+    Raises:
+        ProblemError: it did not (403).
+    """
+    if not hmac.compare_digest(sent.encode(), found.csrf.encode()):
+        raise ProblemError(
+            403, "csrf", "The form is out of date", "Load the page again and send it from there; sign in if asked to."
+        )
+
+
+def login_csrf(request: Request) -> str:
+    """What the form for signing in must carry."""
+    csrf: str = request.app.state.service.csrf
+    return csrf
 
 
 def requires(role: str) -> Callable[[Request], Visitor]:
@@ -64,3 +121,18 @@ def requires(role: str) -> Callable[[Request], Visitor]:
         return found
 
     return checked
+
+
+def address_of(request: Request) -> str:
+    """From where the request came; what a trusted proxy says of it is believed."""
+    peer = request.client.host if request.client else ""
+    trusted = request.app.state.settings.trusted_proxies
+    if peer in trusted:
+        for hop in reversed(request.headers.get("x-forwarded-for", "").split(",")):
+            if hop.strip() and hop.strip() not in trusted:
+                return hop.strip()[:64]
+    return peer
+
+
+def _not_signed_in(detail: str) -> ProblemError:
+    return ProblemError(401, "not_signed_in", "Not signed in", detail)

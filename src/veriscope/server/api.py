@@ -14,7 +14,6 @@ from veriscope.evidence import Report
 from veriscope.server.access import Visitor, requires
 from veriscope.server.jobs import MOST, JobOut, JobPage, ReportPage
 from veriscope.server.problems import RESPONSES, ProblemError
-from veriscope.server.receiving import Received
 from veriscope.server.requests import (
     Body,
     Form,
@@ -26,6 +25,7 @@ from veriscope.server.requests import (
 )
 from veriscope.server.service import Service, get_service
 from veriscope.server.submitting import AT_ONCE, IN_TURN, Wanted
+from veriscope.server.uploads import Received
 
 router = APIRouter(prefix="/api/v1", responses=RESPONSES, tags=["examination"])
 
@@ -57,7 +57,7 @@ class Batch(BaseModel):
 def form_body(options: type[BaseModel], *, many: bool = False) -> dict[str, Any]:
     """The OpenAPI description of a multipart body of one or many files beside these options."""
     file: dict[str, Any] = {"type": "string", "format": "binary", "description": "a picture"}
-    fields = {name: value for name, value in options.model_json_schema()["properties"].items()}
+    fields: dict[str, Any] = options.model_json_schema()["properties"]
     name, schema = ("files", {"type": "array", "items": file, "minItems": 1}) if many else ("file", file)
     form = {"type": "object", "properties": {name: schema, **fields}, "required": [name]}
     content: dict[str, Any] = {"multipart/form-data": {"schema": form}}
@@ -74,7 +74,7 @@ async def examine(
 ) -> Response:
     """The report of one picture, sent as a file of a form or as the body itself. It is kept as a job, and can be deleted."""
     wanted = _wanted(request, service, who, body, key, AT_ONCE)
-    job = (await submit(service, who, body, wanted, files=1))[0]
+    job = (await submit(service, body, wanted, files=1))[0]
     job = await wait_for(service, job.id)
     if job.state == "failed":
         raise failure(job)
@@ -95,7 +95,7 @@ async def create_jobs(
     request: Request, service: Served, who: Examiner, body: Body, key: IdempotencyHeader = ""
 ) -> Batch:
     """One job for each file of the form, all queued or none."""
-    jobs = await submit(service, who, body, _wanted(request, service, who, body, key, IN_TURN))
+    jobs = await submit(service, body, _wanted(request, service, who, body, key, IN_TURN))
     return Batch(batch=jobs[0].batch, jobs=jobs)
 
 

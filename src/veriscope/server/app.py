@@ -14,7 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from veriscope.server import api, problems
+from veriscope.server import api, cases_api, login, operations, problems
+from veriscope.server.guards import Guards
 from veriscope.server.problems import ProblemError
 from veriscope.server.service import Service
 from veriscope.server.settings import Settings
@@ -53,7 +54,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = service
     app.state.settings = settings
-    app.include_router(api.router)
+    app.add_middleware(Guards, settings=settings)
+    for own in (api, cases_api, operations, login):
+        app.include_router(own.router)
     for name in ROUTERS:
         with contextlib.suppress(ModuleNotFoundError):
             app.include_router(import_module(f"veriscope.server.{name}").router)
@@ -68,7 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
-    return problems.response(error)
+    return problems.answer(request, error)
 
 
 async def _of_framework(request: Request, error: Exception) -> Response:

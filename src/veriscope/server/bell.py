@@ -7,7 +7,7 @@ from collections import defaultdict
 
 
 class Bell:
-    """Futures by job; rung from any thread. A job that another server's worker ends rings nothing: waiters look again anyway."""
+    """Futures by job; rung from any thread. A job that ends at another server rings nothing: waiters look again anyway."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from http import HTTPStatus
+from importlib import import_module
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from veriscope.errors import VeriscopeError
 
@@ -68,6 +71,20 @@ def response(problem: ProblemError) -> JSONResponse:
     values = {"type": "about:blank", "title": problem.title, "status": problem.status, "detail": problem.detail}
     content = {**problem.more, **values, "code": problem.code}
     return JSONResponse(content, problem.status, problem.headers, media_type=TYPE)
+
+
+def answer(request: Request, problem: ProblemError) -> Response:
+    """A problem as a person's browser or a program wants it: the sign-in page, a page that explains, or problem details."""
+    if wants_page(request):
+        if problem.status == 401 and request.method == "GET":
+            asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            return RedirectResponse(f"/login?{urlencode({'next': asked})}", 303)
+        with contextlib.suppress(ModuleNotFoundError):
+            page = import_module("veriscope.server.pages").error_page
+            made: Response = page(request, problem.status, problem.title, problem.detail)
+            made.headers.update(problem.headers)
+            return made
+    return response(problem)
 
 
 def of_status(status: int, detail: str = "") -> ProblemError:

@@ -1,8 +1,8 @@
 """The queue of jobs, in the database.
 
-A job is claimed by one atomic update that gives it a lease: a fencing token and a time until which it holds. The holder renews
-it. Where it lapses, the job is claimed again, under another token, and whatever the first holder still sends is refused. So a job
-is never lost, and its result is stored once. A job is tried three times at most.
+A job is claimed in one transaction that gives it a lease: a fencing token, and a time until which it holds. The holder renews
+it. Where it lapses, the job is claimed again under another token, and whatever the first holder still sends is refused. So a
+job is never lost, and its result is stored once. A job is tried three times at most.
 """
 
 from __future__ import annotations

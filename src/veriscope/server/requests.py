@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from veriscope.server.access import Visitor
 from veriscope.server.jobs import JobOut, ended
 from veriscope.server.problems import ProblemError
-from veriscope.server.receiving import Allowed, Received, receive
-from veriscope.server.service import Service, get_service
+from veriscope.server.receiving import received, stopping
+from veriscope.server.service import Service
 from veriscope.server.submitting import Wanted
+from veriscope.server.uploads import Received
 
 LOOK = 1.0  # seconds between two looks at a job that another server may have ended
 STATUS = {"unreadable_picture": 422, "refused": 422, "time": 422, "memory": 422}  # of failed jobs; others are 500
@@ -33,18 +32,6 @@ class Form(BaseModel):
     """The base of options that come as fields of a form or as query parameters."""
 
     model_config = ConfigDict(extra="forbid")
-
-
-async def received(request: Request, service: Annotated[Service, Depends(get_service)]) -> AsyncIterator[Received]:
-    """A request's body on disk; what nobody kept is deleted when the request is done."""
-    if service.draining.is_set():
-        raise stopping()
-    settings = service.settings
-    body = await receive(request, service.storage, Allowed(settings.max_bytes, settings.max_files))
-    try:
-        yield body
-    finally:
-        body.discard()
 
 
 Body = Annotated[Received, Depends(received)]
@@ -72,14 +59,11 @@ def _lists(model: type[BaseModel]) -> set[str]:
     return {name for name, field in model.model_fields.items() if "list" in str(field.annotation)}
 
 
-async def submit(
-    service: Service, visitor: Visitor, body: Received, wanted: Wanted, *, files: int | None = None
-) -> list[JobOut]:
+async def submit(service: Service, body: Received, wanted: Wanted, *, files: int | None = None) -> list[JobOut]:
     """Queue what a request asks for and wake the workers.
 
     Args:
         service: the server.
-        visitor: who asks.
         body: the files.
         wanted: what is to be done with each.
         files: how many there must be; None for any number but none.
@@ -128,9 +112,3 @@ def failure(job: JobOut) -> ProblemError:
     status = STATUS.get(job.code, 500)
     title = {422: "The picture cannot be examined", 500: "The job failed"}[status]
     return ProblemError(status, job.code or "internal", title, job.error, more={"job": job.id})
-
-
-def stopping(job_id: str = "") -> ProblemError:
-    """The problem of a server that stops."""
-    more: dict[str, Any] = {"job": job_id} if job_id else {}
-    return ProblemError(503, "stopping", "The server is stopping", "Try again soon.", retry_after=5, more=more)

@@ -8,9 +8,14 @@ from typing import Any
 
 from fastapi import Request
 
+from veriscope.server.accounts import Accounts
+from veriscope.server.audit import Log
 from veriscope.server.bell import Bell
+from veriscope.server.cases import Cases
 from veriscope.server.database import Database
 from veriscope.server.jobs import Jobs, Reports
+from veriscope.server.limits import Limiter
+from veriscope.server.metrics import Metrics
 from veriscope.server.queue import Queue
 from veriscope.server.settings import Settings
 from veriscope.server.storage import Storage
@@ -34,7 +39,17 @@ class Service:
         self.bell = Bell()
         self.csrf = secrets.token_urlsafe(24)
         self.draining = threading.Event()
-        self.supervisor = Supervisor(settings, self.queue, self._told)
+        self.audit = Log(self.database)
+        self.accounts = Accounts(self.database)
+        self.cases = Cases(self.database, self.storage, self.queue, self.submitting, self.audit, settings)
+        self.limiter = Limiter()
+        self.supervisor = Supervisor(settings, self.queue, self.told)
+        self.metrics = Metrics(self.queue.counts, lambda: (self.supervisor.ready, self.supervisor.memory()))
+
+    @property
+    def accounts_required(self) -> bool:
+        """Whether a visitor must sign in: always, but on a server for this machine alone that has no token and no users."""
+        return bool(self.settings.token) or not self.settings.on_loopback or self.accounts.any()
 
     def start(self) -> None:
         """Start the workers."""
@@ -54,7 +69,9 @@ class Service:
         self.supervisor.stop(self.settings.drain_seconds)
         self.database.close()
 
-    def _told(self, said: dict[str, Any]) -> None:
+    def told(self, said: dict[str, Any]) -> None:
+        """Count what a worker says, and wake who waits for the job it has ended."""
+        self.metrics.told(said)
         if said["event"] == "end":
             self.bell.ring(said["job"])
 

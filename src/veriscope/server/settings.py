@@ -40,7 +40,7 @@ class Settings:
         wait_seconds: that a request for one examination waits for it.
         keep_days: after which pictures that belong to no case are deleted; 0 for never.
         allow_urls: fetch pictures from public addresses when a request names one.
-        index: folder of an index of known pictures; None for none.
+        known: folder of an index of known pictures (``veriscope index``); None for none.
         warm: let workers open their models before the first job.
         secure_cookies: send session cookies over TLS only.
         drain_seconds: that jobs under way may take to end when the server stops.
@@ -68,7 +68,7 @@ class Settings:
     wait_seconds: float = 120.0
     keep_days: float = 7.0
     allow_urls: bool = False
-    index: Path | None = None
+    known: Path | None = None
     warm: bool = True
     secure_cookies: bool = False
     drain_seconds: float = 30.0
@@ -97,7 +97,7 @@ class Settings:
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> Settings:
         """The settings that ``to_values`` wrote."""
-        paths = {name: Path(values[name]) for name in ("data", "index") if values.get(name) is not None}
+        paths = {name: Path(values[name]) for name in ("data", "known") if values.get(name) is not None}
         lists = {name: tuple(values[name]) for name in ("hosts", "trusted_proxies") if name in values}
         return cls(**{**values, **paths, **lists})
 
@@ -114,4 +114,4 @@ class Settings:
             raise VeriscopeError(f"{folder}: cannot be made ({error.strerror}); name another with --data") from error
         if not os.access(folder, os.W_OK | os.X_OK):
             raise VeriscopeError(f"{folder}: cannot be written to; name another with --data")
-        return replace(self, data=folder, index=None if self.index is None else self.index.absolute())
+        return replace(self, data=folder, known=None if self.known is None else self.known.absolute())

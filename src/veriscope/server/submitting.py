@@ -11,10 +11,10 @@ from sqlalchemy.exc import IntegrityError
 
 from veriscope.server.database import Database
 from veriscope.server.problems import ProblemError
-from veriscope.server.receiving import Upload
 from veriscope.server.settings import Settings
 from veriscope.server.storage import Storage
 from veriscope.server.tables import IdempotencyKey, Job, Picture, new_id
+from veriscope.server.uploads import Upload
 
 FULL_FOR = 10.0  # seconds after which a full queue is worth another try
 KEPT_KEYS = 86_400.0  # seconds that an idempotency key is remembered

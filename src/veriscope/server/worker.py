@@ -1,8 +1,8 @@
 """A worker process: claims one job after the other, does it, stores what came of it.
 
-It is started and watched by ``supervisor``, which kills it when it takes too long or too much memory. It reads its settings from
-the first line of its standard input, hears there when to stop, and ends when the input does: a server that dies takes its workers
-along. What it does is said on standard output, one JSON line each.
+It is started and watched by ``supervisor``, which kills it when it takes too long or too much memory. It reads its settings
+from the first line of its standard input, hears there when to stop, and ends when the input does: a server that dies takes its
+workers along. What it does is said on standard output, one JSON line each.
 """
 
 from __future__ import annotations

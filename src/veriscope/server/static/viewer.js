@@ -56,7 +56,7 @@ class Viewer {
     this.images.forEach((image) => { image.style.transform = moved; });
     const each = fit * this.scale;
     this.stage.classList.toggle("zoomed", this.scale > 1.001);
-    this.stage.classList.toggle("crisp", each >= CRISP);
+    this.stage.classList.toggle("crisp", each >= CRISP && this.scale > 1.001);
     if (this.scale > 1.001) this.sharpen();
     const value = this.root.querySelector("[data-zoom-value]");
     say(value, this.scale > 1.001 ? `${Math.round(each * 100)} %` : "fit");

@@ -63,6 +63,9 @@ def form_body(options: type[BaseModel], *, many: bool = False) -> dict[str, Any]
     content: dict[str, Any] = {"multipart/form-data": {"schema": form}}
     if not many:
         content["application/octet-stream"] = {"schema": file}
+        address = {"type": "string", "description": "to fetch it from; only where the server was started so"}
+        by_address = {"type": "object", "properties": {"url": address, **fields}, "required": ["url"]}
+        content["application/json"] = {"schema": by_address}
     return {"requestBody": {"required": True, "content": content}}
 
 

@@ -14,7 +14,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from veriscope.server import api, cases_api, login, operations, problems
+from veriscope.errors import VeriscopeError
+from veriscope.server import (
+    api,
+    cases_api,
+    index_routes,
+    login,
+    operations,
+    problems,
+    streams,
+    watermark_routes,
+)
 from veriscope.server.guards import Guards
 from veriscope.server.problems import ProblemError
 from veriscope.server.service import Service
@@ -30,10 +40,16 @@ def create_app(settings: Settings) -> FastAPI:
     """The application for these settings; the database is opened and migrated now, workers start with it.
 
     Raises:
-        VeriscopeError: the data folder or the database cannot be used.
+        VeriscopeError: the data folder or the database cannot be used, or strangers could reach a server without accounts.
     """
     settings = settings.made()
     service = Service(settings)
+    if not (settings.on_loopback or settings.token or service.accounts.any()):
+        service.database.close()
+        raise VeriscopeError(
+            f"{settings.host}: others can reach this address, and there are neither users nor a token. Make a user first "
+            "(veriscope users add NAME --role admin --data DIR) or give a --token; --host 127.0.0.1 needs neither"
+        )
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -55,7 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = service
     app.state.settings = settings
     app.add_middleware(Guards, settings=settings)
-    for own in (api, cases_api, operations, login):
+    for own in (api, streams, cases_api, index_routes, watermark_routes, operations, login):
         app.include_router(own.router)
     for name in ROUTERS:
         with contextlib.suppress(ModuleNotFoundError):

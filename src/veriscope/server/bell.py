@@ -27,12 +27,16 @@ class Bell:
         """Wake everyone: the server stops."""
         loop = self._loop
         if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(lambda: [self._ring(job_id) for job_id in list(self._waiting)])
+            loop.call_soon_threadsafe(self._ring_all)
 
     def _ring(self, job_id: str) -> None:
         for future in self._waiting.pop(job_id, ()):
             if not future.done():
                 future.set_result(None)
+
+    def _ring_all(self) -> None:
+        for job_id in list(self._waiting):
+            self._ring(job_id)
 
     async def wait(self, job_id: str, seconds: float) -> None:
         """Until the job's bell rings, or so many seconds."""

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
 
 from veriscope.server.access import CSRF_HEADER, Visitor, check_csrf, requires, visitor
+from veriscope.server.fetching import fetch
 from veriscope.server.problems import ProblemError
 from veriscope.server.service import Service, get_service
 from veriscope.server.uploads import Allowed, Received, Upload, receive
@@ -31,9 +33,11 @@ async def received(
     _count(service, client)
     with service.limiter.under_way("uploads", client, settings.concurrent):
         body = await receive(request, service.storage, Allowed(settings.max_bytes, settings.max_files))
-        service.metrics.uploads.inc(len(body.uploads))
-        service.metrics.upload_bytes.inc(sum(upload.bytes for upload in body.uploads))
         try:
+            if url := body.fields.pop("url", ""):
+                body.uploads.append(await _fetched(service, url))
+            service.metrics.uploads.inc(len(body.uploads))
+            service.metrics.upload_bytes.inc(sum(upload.bytes for upload in body.uploads))
             yield body
         finally:
             body.discard()
@@ -70,6 +74,13 @@ def stopping(job_id: str = "") -> ProblemError:
     """The problem of a server that stops."""
     more = {"job": job_id} if job_id else {}
     return ProblemError(503, "stopping", "The server is stopping", "Try again soon.", retry_after=5, more=more)
+
+
+async def _fetched(service: Service, url: str) -> Upload:
+    if not service.settings.allow_urls:
+        detail = "Send the picture itself. An operator can switch this on with --allow-urls."
+        raise ProblemError(403, "urls_off", "This server fetches nothing", detail)
+    return await run_in_threadpool(fetch, url, service.storage, service.settings.max_bytes)
 
 
 def _count(service: Service, client: str) -> None:

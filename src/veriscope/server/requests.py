@@ -20,6 +20,7 @@ from veriscope.server.uploads import Received
 
 LOOK = 1.0  # seconds between two looks at a job that another server may have ended
 STATUS = {"unreadable_picture": 422, "refused": 422, "time": 422, "memory": 422}  # of failed jobs; others are 500
+SECRETS = {"key", "message"}  # options that are never taken from the address
 
 Options = TypeVar("Options", bound=BaseModel)
 IdempotencyHeader = Annotated[
@@ -49,6 +50,9 @@ def options_of(request: Request, body: Received, model: type[Options]) -> Option
         name: [part for part in value.split(",") if part] if name in _lists(model) else value
         for name, value in body.fields.items()
     }
+    if secret := SECRETS & values.keys():
+        detail = f"Send {' and '.join(sorted(secret))} as a field of the form: addresses end up in logs."
+        raise ProblemError(422, "secret_in_address", "A secret does not belong into an address", detail)
     try:
         return model.model_validate({**values, **lists, **fields})
     except ValidationError as error:

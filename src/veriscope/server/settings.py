@@ -11,6 +11,7 @@ from veriscope.errors import VeriscopeError
 from veriscope.picture import Limits
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
+SHORTEST_TOKEN = 16  # characters
 DATABASE_FILE = "veriscope.sqlite3"
 
 
@@ -105,8 +106,12 @@ class Settings:
         """The settings with the data folder made, readable by its owner only, and its path absolute.
 
         Raises:
-            VeriscopeError: it cannot be made or written to.
+            VeriscopeError: it cannot be made or written to, or the token is too short to be a secret.
         """
+        if self.token and (
+            len(self.token) < SHORTEST_TOKEN or not self.token.isascii() or not self.token.isprintable()
+        ):
+            raise VeriscopeError(f"the token must have at least {SHORTEST_TOKEN} ASCII characters and no control ones")
         folder = self.data.absolute()
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -107,6 +107,8 @@ async def receive(request: Request, storage: Storage, allowed: Allowed) -> Recei
         elif kind == b"application/x-www-form-urlencoded":
             text = (await _whole(request, LONGEST_FIELD)).decode("utf-8", "replace")
             received.fields.update(parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS))
+        elif kind == b"application/json":
+            received.fields.update(await _json_fields(request))
         elif kind.startswith(b"image/") or kind == b"application/octet-stream":
             await _raw(request, received, storage, allowed)
         else:
@@ -114,7 +116,7 @@ async def receive(request: Request, storage: Storage, allowed: Allowed) -> Recei
                 415,
                 "unsupported_media_type",
                 "A body of this type is not understood",
-                "Send multipart/form-data with the picture as a file, or the picture itself as image/*.",
+                "Send multipart/form-data with the picture as a file, the picture itself as image/*, or JSON with a url.",
             )
     except ValueError as error:
         received.discard()
@@ -129,19 +131,21 @@ async def receive(request: Request, storage: Storage, allowed: Allowed) -> Recei
     return received
 
 
-async def json_body(request: Request) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        ProblemError: it is not one.
-    """
+async def _json_fields(request: Request) -> dict[str, str]:
+    """The members of a JSON object as a form's fields: lists joined by commas, null left out."""
     try:
         values = json.loads(await _whole(request, LONGEST_FIELD))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _malformed("the body is not JSON") from error
     if not isinstance(values, dict):
         raise _malformed("the body is not a JSON object")
-    return values
+    return {str(name): _as_field(value) for name, value in values.items() if value is not None}
+
+
+def _as_field(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_as_field, value))
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 async def _whole(request: Request, most: int) -> bytes:

@@ -1,4 +1,5 @@
 """The pages in a real browser: dropped pictures, keys alone, screen readers' rules, phones, hostile files, no network."""
+# ruff: noqa: E402 (what a skip depends on is looked for first)
 
 import base64
 import contextlib
@@ -40,7 +41,7 @@ class Server:
         self.thread.start()
         while not self.uvicorn.started:
             time.sleep(0.02)
-        self.url = "http://127.0.0.1:{}".format(self.uvicorn.servers[0].sockets[0].getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.uvicorn.servers[0].sockets[0].getsockname()[1]}"
 
     @contextlib.contextmanager
     def working(self):
@@ -100,7 +101,9 @@ def opened(chromium, server):
         context = chromium.new_context(**options)
         contexts.append(context)
         page = context.new_page()
-        page.on("request", lambda request: wrong.append(request.url) if not request.url.startswith(server.url) else None)
+        page.on(
+            "request", lambda request: wrong.append(request.url) if not request.url.startswith(server.url) else None
+        )
         page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
         page.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
         page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
@@ -202,7 +205,9 @@ def test_keys_alone_zoom_move_choose_a_map_and_draw_the_curtain(opened, server):
     for _ in range(6):
         keys.press("+")
     assert int(zoom.inner_text().split()[0]) > 300
-    assert page.locator(".stage .photo").first.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
+    assert (
+        page.locator(".stage .photo").first.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
+    )
     page.wait_for_function("document.querySelector('.stage .photo').src.endsWith('pixels.png')")
     transform = "image => image.style.transform"
     before = page.locator(".stage .photo").first.evaluate(transform)

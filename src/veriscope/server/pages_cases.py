@@ -68,7 +68,9 @@ def create(service: Serving, who: Examiner, form: Form) -> Response:
     if not form.uploads:
         raise ProblemError(422, "no_picture", "No picture was sent", "Choose at least one file.")
     names = [upload.name for upload in form.uploads]
-    title = form.fields.get("title", "").strip() or (names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more")
+    title = form.fields.get("title", "").strip() or (
+        names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    )
     quick = form.fields.get("quick") == "1" or None
     case_id = service.cases.create(title[:LONGEST_TITLE], who.who, quick=quick)
     try:
@@ -85,7 +87,13 @@ def case(request: Request, service: Serving, who: Anyone, case_id: str) -> Respo
     shown = found(service, case_id)
     pending = sum(picture.state in ("waiting", "running") for picture in shown.pictures)
     return render(
-        request, "case.html.j2", who, case=shown, pending=pending, settings=service.settings, progress=_progress(service, shown)
+        request,
+        "case.html.j2",
+        who,
+        case=shown,
+        pending=pending,
+        settings=service.settings,
+        progress=_progress(service, shown),
     )
 
 

@@ -89,7 +89,9 @@ def change_user(request: Request, service: Serving, who: Admin, form: Form, name
         raise
     except VeriscopeError as error:
         return _users(request, service, who, str(error))
-    service.audit.record(who.who, {"role": "changed a role", "password": "set a password"}.get(what, f"{what}d a user"), name)
+    service.audit.record(
+        who.who, {"role": "changed a role", "password": "set a password"}.get(what, f"{what}d a user"), name
+    )
     return see("/users")
 
 

@@ -162,7 +162,9 @@ def ask_to_delete(request: Request, service: Serving, who: Examiner, case_id: st
     """Ask whether a picture is to be deleted."""
     case, shown = picture_of(service, case_id, picture_id)
     back = f"/cases/{case_id}/pictures/{picture_id}"
-    return render(request, "delete.html.j2", who, title=shown.name, what=shown.name, back=back, kind="picture", case=case)
+    return render(
+        request, "delete.html.j2", who, title=shown.name, what=shown.name, back=back, kind="picture", case=case
+    )
 
 
 @router.post("/cases/{case_id}/pictures/{picture_id}/delete")

@@ -138,7 +138,7 @@ def add_note(service: Serving, who: Examiner, form: Form, case_id: str) -> Respo
 
 
 @router.post("/cases/{case_id}/notes/{note_id}/delete")
-def delete_note(service: Serving, who: Examiner, form: Form, case_id: str, note_id: int) -> Response:
+def delete_note(service: Serving, who: Examiner, _form: Form, case_id: str, note_id: int) -> Response:
     """Delete a note of a case."""
     found(service, case_id)
     service.cases.delete_note(case_id, note_id, who.who)
@@ -155,7 +155,7 @@ def ask_to_delete(request: Request, service: Serving, who: Examiner, case_id: st
 
 
 @router.post("/cases/{case_id}/delete")
-def delete(service: Serving, who: Examiner, form: Form, case_id: str) -> Response:
+def delete(service: Serving, who: Examiner, _form: Form, case_id: str) -> Response:
     """Delete a case with its pictures, reports and notes."""
     found(service, case_id)
     service.cases.delete(case_id, who.who)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
@@ -95,7 +95,7 @@ def picture(request: Request, service: Serving, who: Anyone, case_id: str, pictu
     """A picture's report; or how far its examination has come, or why it failed."""
     case, shown = picture_of(service, case_id, picture_id)
     place = case.pictures.index(shown)
-    around = {
+    around: dict[str, Any] = {
         "before": case.pictures[place - 1] if place else None,
         "after": case.pictures[place + 1] if place + 1 < len(case.pictures) else None,
     }

@@ -154,7 +154,7 @@ def feed(request: Request, study: Chosen) -> Response:
 
 @router.post("/study/{key}/answers")
 def answer(request: Request, study: Chosen, form: Said) -> Response:
-    """An answer to one picture: from a script with the time it was in view, from a plain form with the time since it was sent."""
+    """An answer to one picture, with the time it was in view; from a plain form, with the time since the page was made."""
     person = _taking_part(request, study)
     fields = form.fields
     try:

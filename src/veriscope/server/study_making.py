@@ -1,4 +1,4 @@
-"""Makes a study of a manifest: draws pictures, strips what would give them away, and asks the detectors about the same files."""
+"""Makes a study: draws pictures from a manifest, strips what gives them away, asks the detectors about the same files."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A share with its 95 % interval, and the answers it is of; ``low`` and ``high`` are None where no interval can be given."""
+    """A share with its 95 % interval and the answers it is of; ``low`` and ``high`` are None where there is no interval."""
 
     value: float
     low: float | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -55,6 +55,7 @@ def examine(
     time_limit: float = TIME_LIMIT,
     preview: int = PREVIEW_SIDE,
     command: str = "",
+    progress: Callable[[str], None] | None = None,
 ) -> Report:
     """Examine one picture.
 
@@ -69,6 +70,7 @@ def examine(
         time_limit: seconds that each detector may take.
         preview: longest side in pixels of the copy that is kept for renderers; 0 for none.
         command: the command that reproduces the report, if there is one.
+        progress: called with each detector's name before it is asked.
     Raises:
         PictureError: it cannot be opened as a picture.
         PluginError: a named detector does not exist.
@@ -79,7 +81,7 @@ def examine(
     picture = source if isinstance(source, Picture) else open_picture(source, name=name, limits=limits)
     declared = declarations(picture)
     seen = None if known is None else _sightings(picture, known)
-    answers = hear(picture, asked, time_limit=time_limit)
+    answers = hear(picture, asked, time_limit=time_limit, progress=progress)
     heard = [evidence for evidence, _ in answers]
     questions = [] if declared_only else [*ASKED, *sorted({item.question for item in heard} - set(ASKED))]
     pixels = {str(question): weigh(question, heard, models.panels()) for question in questions}
@@ -128,11 +130,17 @@ def _in_other_words(report: Report, picture: Picture) -> Report:
 
 
 def hear(
-    picture: Picture, detectors: Sequence[Detector] | None = None, *, time_limit: float = TIME_LIMIT
+    picture: Picture,
+    detectors: Sequence[Detector] | None = None,
+    *,
+    time_limit: float = TIME_LIMIT,
+    progress: Callable[[str], None] | None = None,
 ) -> list[tuple[Evidence, float]]:
     """What each detector that applies says of a picture, and the seconds it took; by default ``plugins.asked()``."""
     answers = []
     for detector in plugins.asked() if detectors is None else detectors:
+        if progress is not None:
+            progress(detector.name)
         began = time.perf_counter()
         evidence = _ask(detector, picture, time_limit)
         if evidence is not None:

@@ -13,7 +13,7 @@ from veriscope.evidence import Report
 from veriscope.reporting import render_html, save_html
 
 SOURCES = {"src", "href", "srcset", "action", "formaction", "data", "poster", "background", "xlink:href", "ping"}
-OUR_ELEMENTS = """html head meta title style body div strong span main header p bdi h1 h2 h3 fieldset legend img label
+OUR_ELEMENTS = """html head meta title style body div strong span main header p bdi h1 h2 h3 fieldset svg path legend img label
     input output i section ul li details summary table tbody tr th td figure figcaption b article button dl dt dd pre
     code footer script"""
 

@@ -7,7 +7,19 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from veriscope.cli import camera, examine, geometry, index, inventory, lab, tampering, undo_warp
+from veriscope.cli import (
+    camera,
+    examine,
+    geometry,
+    index,
+    inventory,
+    lab,
+    serve,
+    study,
+    tampering,
+    undo_warp,
+    users,
+)
 from veriscope.errors import VeriscopeError
 
 WRONG_INPUT = 2  # exit code: the input cannot be examined, or the call is off
@@ -22,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"veriscope {version('veriscope')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (examine, index, inventory, tampering, camera, geometry, undo_warp, lab):
+    for group in (examine, index, inventory, tampering, camera, geometry, undo_warp, serve, users, study, lab):
         group.add_to(commands)
     return top
 

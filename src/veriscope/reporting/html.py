@@ -36,31 +36,19 @@ class _Stage:
     unreadable: tuple[str, ...]
 
 
-class _Match:
-    """A match whose pictures are data URIs, None where there is none."""
-
-    def __init__(self, shown: matches.Shown) -> None:
-        self.item = shown.sighting
-        self.original, self.on_original, self.on_picture = (
-            None if data is None else overlay.data_uri(data, "image/jpeg")
-            for data in (shown.original, shown.on_original, shown.on_picture)
-        )
-
-
 def render_html(report: Report) -> str:
     """The report as one self-contained HTML document."""
     script = asset("report.js")
     stage = _stage(report)
-    maps = {id(one.row): one for one in stage.maps}
+    numbers = {id(one.row): one.number for one in stage.maps}
     return (
         environment()
         .get_template("report.html.j2")
         .render(
             report=report,
             stage=stage,
-            seen=[_Match(one) for one in matches.shown(report)],
-            full=matches.FULL,
-            map_of=lambda row: maps.get(id(row)),
+            matches=matches.pictured(report),
+            number_of=lambda row: numbers.get(id(row)),
             weighed=[row for row in report.evidence if row.weighed],
             exhibits=[row for row in report.evidence if not row.weighed],
             facts=wording.facts(report),

@@ -17,10 +17,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from veriscope.evidence import Report, Sighting, SightingDifference
-from veriscope.reporting import overlay
+from veriscope.reporting import overlay, wording
 
-FULL: Final = 3
-"""Matches that are shown with all their pictures; later ones with their original alone."""
 NUMBERED: Final = 9
 """Changes that get their number in the picture."""
 SIDE: Final = 640
@@ -44,10 +42,35 @@ class Shown:
     on_picture: bytes | None = None
 
 
+@dataclass(frozen=True)
+class Pictured:
+    """A match and the addresses of its pictures, None where there is none."""
+
+    item: Sighting
+    original: str | None
+    on_original: str | None
+    on_picture: str | None
+
+
+def pictured(report: Report) -> list[Pictured]:
+    """The matches of a report, best first, with their pictures as data URIs."""
+    return [
+        Pictured(one.sighting, *(_uri(data) for data in (one.original, one.on_original, one.on_picture)))
+        for one in shown(report)
+    ]
+
+
+def _uri(data: bytes | None) -> str | None:
+    return None if data is None else overlay.data_uri(data, "image/jpeg")
+
+
 def shown(report: Report) -> list[Shown]:
     """The matches of a report, best first, with what can be drawn of each."""
     picture = overlay.read_preview(report.preview)
-    return [_shown(sighting, picture if number < FULL else None) for number, sighting in enumerate(report.seen or ())]
+    return [
+        _shown(sighting, picture if number < wording.FULL_MATCHES else None)
+        for number, sighting in enumerate(report.seen or ())
+    ]
 
 
 def _shown(sighting: Sighting, picture: Image.Image | None) -> Shown:

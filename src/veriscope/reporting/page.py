@@ -7,10 +7,10 @@ import hashlib
 from functools import cache
 from importlib import resources
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from veriscope.reporting import wording
+from veriscope.reporting import answers, wording
 
 _TEMPLATES = "templates"
 
@@ -23,10 +23,14 @@ def _clean(value: object) -> object:
 
 
 @cache
-def environment() -> Environment:
-    """The environment of all pages: autoescape on, every expression cleaned, no undefined names."""
+def environment(*packages: str) -> Environment:
+    """The environment of all pages: autoescape on, every expression cleaned, no undefined names.
+
+    Args:
+        packages: further packages with a folder of templates, looked in first.
+    """
     made = Environment(
-        loader=PackageLoader("veriscope.reporting", _TEMPLATES),
+        loader=ChoiceLoader([PackageLoader(name, _TEMPLATES) for name in (*packages, "veriscope.reporting")]),
         autoescape=True,
         finalize=_clean,
         undefined=StrictUndefined,
@@ -53,6 +57,7 @@ def environment() -> Environment:
     ):
         made.filters[function.__name__] = function
     made.globals["words"] = wording
+    made.globals["brief"] = answers
     made.filters["trusted"] = Markup
     return made
 

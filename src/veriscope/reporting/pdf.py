@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ from reportlab.platypus import (
 )
 
 from veriscope.evidence import EvidenceRow, Report, Verdict
-from veriscope.reporting import overlay, wording
+from veriscope.reporting import answers, overlay, wording
 from veriscope.reporting.files import write_atomically
 from veriscope.reporting.pdf_matches import seen
 from veriscope.reporting.pdf_parts import INK, MARGIN, RULE, SOFT, WIDTH, drawing, paragraph, showable, title, values
@@ -48,23 +49,31 @@ def save_pdf(report: Report, path: str | Path) -> None:
     Raises:
         VeriscopeError: the file cannot be written.
     """
+    title = f"Veriscope report: {wording.plain(report.file.name, 120)}"
+    digest = f"SHA-256 {wording.plain(report.file.sha256, 64)}"
+    write_atomically(path, build(story(report), title, report.headline, digest))
+
+
+def build(flowables: list[Flowable], title: str, subject: str, foot: str) -> bytes:
+    """A4 pages of ``flowables``, with ``foot`` and the page's number at the bottom of each."""
     buffer = io.BytesIO()
     document = BaseDocTemplate(
         buffer,
         pagesize=A4,
-        title=f"Veriscope report: {wording.plain(report.file.name, 120)}",
+        title=wording.plain(title, 200),
         author="Veriscope",
-        subject=wording.plain(report.headline, 300),
-        creator=f"Veriscope {wording.plain(report.software.veriscope, 40)}",
+        subject=wording.plain(subject, 300),
+        creator=f"Veriscope {version('veriscope')}",
     )
     frame = Frame(MARGIN, _BOTTOM, WIDTH, A4[1] - _BOTTOM - MARGIN, 0, 0, 0, 0)
     document.addPageTemplates(PageTemplate(frames=[frame]))
-    document.build(_story(report), canvasmaker=partial(_NumberedCanvas, footer=_footer(report)))
-    write_atomically(path, buffer.getvalue())
+    document.build(flowables, canvasmaker=partial(_NumberedCanvas, footer=_footer(foot)))
+    return buffer.getvalue()
 
 
-def _story(report: Report) -> list[Flowable]:
-    story: list[Flowable] = [
+def story(report: Report) -> list[Flowable]:
+    """What the report says, ready to be set."""
+    told: list[Flowable] = [
         paragraph(f"Veriscope, examination of a picture. {wording.moment(report.created)}", "soft"),
         Spacer(1, 3 * mm),
         paragraph(report.headline, "headline", 1000),
@@ -77,40 +86,54 @@ def _story(report: Report) -> list[Flowable]:
     ]
     picture = overlay.read_preview(report.preview)
     if picture is not None and report.preview is not None:
-        story += [drawing(report.preview, picture.size, WIDTH, _PICTURE_HEIGHT), Spacer(1, 2 * mm)]
+        told += [drawing(report.preview, picture.size, WIDTH, _PICTURE_HEIGHT), Spacer(1, 2 * mm)]
 
-    story.append(title(f"1. {wording.ANSWERS['declares']}"))
+    told.append(title(f"1. {wording.ANSWERS['declares']}"))
     for declaration in report.declares:
         kind = f"{wording.kind_title(declaration.kind)} ({declaration.state})"
-        story.append(KeepTogether([paragraph(kind, "strong", 120), paragraph(declaration.says, "body", 800)]))
-        story += values(wording.detail_rows(declaration.details, rows=25, limit=200))
+        told.append(KeepTogether([paragraph(kind, "strong", 120), paragraph(declaration.says, "body", 800)]))
+        told += values(wording.detail_rows(declaration.details, rows=25, limit=200))
     if not report.declares:
-        story.append(paragraph(wording.NOTHING_DECLARED))
+        told.append(paragraph(wording.NOTHING_DECLARED))
 
-    story += _section(f"2. {wording.ANSWERS['seen']}", seen(report))
+    told += _section(f"2. {wording.ANSWERS['seen']}", seen(report))
 
     blocks = [[*_verdict(question, verdict), *_words(question, report)] for question, verdict in report.pixels.items()]
-    story += _section(f"3. {wording.ANSWERS['pixels']}", blocks or [[paragraph(wording.NOT_ASKED)]])
+    told += _section(f"3. {wording.ANSWERS['pixels']}", blocks or [[paragraph(wording.NOT_ASKED)]])
 
     for heading, rows in (
         ("What each detector says", [row for row in report.evidence if row.weighed]),
         ("Exhibits, for your own eye: they carry no weight", [row for row in report.evidence if not row.weighed]),
     ):
-        story += _section(heading, [_evidence(row, picture, report) for row in rows])
+        told += _section(heading, [_evidence(row, picture, report) for row in rows])
 
-    story.append(title("The file"))
-    story += values(wording.facts(report))
-    story.append(title("Software and operating points"))
+    told.append(title("What saving again and resizing have hidden"))
+    told += [paragraph(says, "body", 600) for says in answers.saves(report)]
+    losses = answers.hidden(report)
+    told += [paragraph(f"• {_loss(loss)}", "item", 900) for loss in losses]
+    if not losses:
+        told.append(paragraph(answers.NOTHING_HIDDEN))
+
+    told.append(title("The file"))
+    told += values(wording.facts(report))
+    told.append(title("Software and operating points"))
     software = [("Veriscope", report.software.veriscope), *report.software.models.items()]
     for question, verdict in report.pixels.items():
         if verdict.fpr is not None:
             point = f"“yes” at {wording.percent(verdict.fpr)} false alarms on real pictures"
             software.append((f"Threshold, {wording.question_word(question)}", point))
     software += [("Time taken", f"{report.seconds:.1f} s"), ("Command", report.software.command or "not recorded")]
-    story += values([(wording.plain(name, 80), wording.plain(value, 600)) for name, value in software])
-    story.append(title("What this report cannot say"))
-    story += [paragraph(f"• {limit}", "item") for limit in wording.LIMITS]
-    return story
+    told += values([(wording.plain(name, 80), wording.plain(value, 600)) for name, value in software])
+    told.append(title("What this report cannot say"))
+    told += [paragraph(f"• {limit}", "item") for limit in wording.LIMITS]
+    return told
+
+
+def _loss(loss: answers.Hidden) -> str:
+    """What was lost, why, and to which detectors."""
+    silent = f" Nothing left to read for {', '.join(loss.silent)}." if loss.silent else ""
+    weakened = f" Trusted less: {', '.join(loss.weakened)}." if loss.weakened else ""
+    return loss.reason + silent + weakened
 
 
 def _words(question: str, report: Report) -> list[Flowable]:
@@ -268,8 +291,8 @@ class _NumberedCanvas(Canvas):  # type: ignore[misc]
         super().save()
 
 
-def _footer(report: Report) -> Callable[[Any, int, int], None]:
-    digest = showable(wording.plain(report.file.sha256, 64))
+def _footer(foot: str) -> Callable[[Any, int, int], None]:
+    words = showable(wording.plain(foot, 110))
 
     def draw(canvas: Any, number: int, total: int) -> None:
         canvas.setStrokeColor(RULE)
@@ -277,7 +300,7 @@ def _footer(report: Report) -> Callable[[Any, int, int], None]:
         canvas.line(MARGIN, 15 * mm, A4[0] - MARGIN, 15 * mm)
         canvas.setFillColor(SOFT)
         canvas.setFont("Veriscope", 6.5)
-        canvas.drawString(MARGIN, 11 * mm, f"SHA-256 {digest}")
+        canvas.drawString(MARGIN, 11 * mm, words)
         canvas.drawRightString(A4[0] - MARGIN, 11 * mm, f"page {number} of {total}")
 
     return draw

@@ -46,6 +46,8 @@ KINDS: Final = {
 
 STATES: Final = {"yes": "Yes", "no": "No", "cannot tell": "Cannot tell"}
 
+FULL_MATCHES: Final = 3
+"""Matches that are shown with all their pictures; later ones with their original alone."""
 ANSWERS: Final = {
     "declares": "What the file declares",
     "seen": "Where it has been",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from veriscope.cli.lab import extra, to_stderr, words
 from veriscope.errors import VeriscopeError
 
-SHOWN = ("all", "training patterns", "held out patterns", "heavy crops", "heavy overlays")
+SHOWN = ("all", "training patterns", "held out patterns", "chained", "heavy crops", "heavy overlays")
 
 
 def add_to(actions: Any) -> None:
@@ -18,7 +19,7 @@ def add_to(actions: Any) -> None:
     bench = actions.add_parser(
         "bench-copies", help="measure descriptors by the image similarity challenge's protocol; resumes when run again"
     )
-    bench.add_argument("--data", type=Path, required=True, metavar="FILE", help="a manifest, CSV or Parquet")
+    bench.add_argument("--data", type=Path, nargs="+", required=True, metavar="FILE", help="manifests, CSV or Parquet")
     bench.add_argument("--out", type=Path, required=True, metavar="DIR", help="copies.json, and what is kept to resume")
     bench.add_argument("--split", default="test", help="of the pictures that are copied (test)")
     bench.add_argument("--descriptors", nargs="+", default=[], metavar="NAME", help="(all that there are)")
@@ -26,6 +27,11 @@ def add_to(actions: Any) -> None:
     bench.add_argument("--distractors", type=int, default=2000, metavar="N", help="references nobody copied (2000)")
     bench.add_argument("--most", type=int, default=40, metavar="N", help="pictures that are copied (40)")
     bench.add_argument("--seed", type=int, default=0, help="of the copies (0)")
+    bench.add_argument(
+        "--processes", type=int, default=0, metavar="N", help="that describe (as many as there are cores)"
+    )
+    bench.add_argument("--slow-most", type=int, default=12, metavar="N", help="--most for the frozen tower (12)")
+    bench.add_argument("--slow-distractors", type=int, default=400, metavar="N", help="likewise (400)")
     bench.set_defaults(run=run_bench)
     fit = actions.add_parser("fit-levels", help="fit replication levels to graded copies; prints the constants")
     fit.add_argument("--data", type=Path, required=True, metavar="FILE", help="a manifest, CSV or Parquet")
@@ -42,26 +48,33 @@ def add_to(actions: Any) -> None:
 def run_bench(options: argparse.Namespace) -> int:
     """Measure and print the main table."""
     with extra():
-        from veriscope.lab.benchmark.copies_bench import CopiesBench, Order, descriptors
-    if options.distractors < 0 or options.most < 8 or options.seed < 0:
-        raise VeriscopeError("--distractors and --seed must not be negative, and --most must be at least 8")
-    known = descriptors()
+        from veriscope.lab.benchmark.copies_bench import CopiesBench, Order
+        from veriscope.lab.benchmark.copies_described import MEASURES, described
+    least = min(options.distractors, options.slow_distractors, options.seed, options.processes)
+    if least < 0 or min(options.most, options.slow_most) < 8:
+        raise VeriscopeError("--most must be at least 8, and no other number negative")
+    known = described()
     wanted = tuple(dict.fromkeys(options.descriptors)) or tuple(known)
     strange = [name for name in wanted if name not in known]
     if strange:
         raise VeriscopeError(f"no descriptor {', '.join(strange)}; there are: {', '.join(known)}")
     order = Order(
-        data=options.data,
+        data=tuple(options.data),
         out=options.out,
         split=options.split,
         distractors=options.distractors,
         most=options.most,
         patterns=tuple(dict.fromkeys(options.patterns)),
         seed=options.seed,
+        processes=options.processes or os.cpu_count() or 1,
+        slow_most=options.slow_most,
+        slow_distractors=options.slow_distractors,
         command=shlex.join(["veriscope", *words()]),
     )
-    tables = CopiesBench(order, [known[name] for name in wanted], to_stderr).run()
-    _print_table(tables)
+    tables = CopiesBench(order, [one for one in MEASURES if one.of in wanted], described, to_stderr).run()
+    _print_table(tables["about"], tables["figures"])
+    if "about_slow" in tables:
+        _print_table(tables["about_slow"], tables["figures_slow"])
     print(f"written: {options.out / 'copies.json'}")
     return 0
 
@@ -100,12 +113,15 @@ def run_scale(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print_table(tables: dict[str, Any]) -> None:
+def _print_table(about: dict[str, Any], figures: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("patterns", "descriptor", "copies", "micro-AP", "recall at precision 90 %", "first is right")
-    for line in tables["figures"]:
+    distractors = about["photographed_distractors"] + about["rendered_distractors"]
+    title = f"{about['originals']} originals, {about['strangers']} strangers, {distractors} distractors"
+    columns = "patterns", "descriptor", "copies", "micro-AP", "recall at precision 90 %", "first is right"
+    table = Table(*columns, title=f"{title}, {about['rendered_distractors']} of them rendered")
+    for line in figures:
         if line["patterns"] in SHOWN:
             table.add_row(
                 line["patterns"],

@@ -207,13 +207,14 @@ def chained(
     generator: np.random.Generator,
     names: Sequence[str] = TRAINING,
     most: int = MOST_CHAINED,
+    least: int = 1,
 ) -> tuple[Pixels, tuple[str, ...]]:
-    """A picture copied by one to ``most`` patterns, each of another group, one after the other.
+    """A picture copied by ``least`` to ``most`` patterns, each of another group, one after the other.
 
     Returns:
         ``uint8 (h, w, 3)`` and the patterns' names in their order.
     """
-    wanted = int(generator.integers(1, most + 1))
+    wanted = int(generator.integers(least, most + 1))
     chosen: list[str] = []
     for name in generator.permutation(np.array(names, dtype=object)):
         if PATTERNS[name].group not in {PATTERNS[earlier].group for earlier in chosen}:

@@ -17,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+import cv2
 import lightning
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
@@ -88,6 +89,7 @@ def fit_module(
                 sampler=_Onwards(of["batches"]),
                 num_workers=workers,
                 persistent_workers=workers > 0,
+                worker_init_fn=_alone,
             ),
             DataLoader(aside, batch_size=None, shuffle=False),
             work,
@@ -183,6 +185,11 @@ def begin(work: Path, wanted: dict[str, Any], say: Say) -> None:
 def load_best(trained: lightning.LightningModule, work: Path) -> None:
     """Give ``trained`` the weights that were best in the training of this folder."""
     trained.load_state_dict(torch.load(work / BEST, map_location="cpu", weights_only=False)["state_dict"])
+
+
+def _alone(number: int) -> None:  # noqa: ARG001 (PyTorch's signature)
+    """A forked process waits for ever on OpenCV's threads, which stayed behind."""
+    cv2.setNumThreads(0)
 
 
 class _Onwards(Sampler[int]):

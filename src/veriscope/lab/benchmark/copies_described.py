@@ -1,0 +1,96 @@
+"""The descriptors of copies that are measured, and how a ranking comes of each: PDQ, pHash, the learned one, a frozen tower."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from veriscope.errors import ModelError
+from veriscope.lab.benchmark.copies_protocol import Ranking, ranked
+from veriscope.lab.benchmark.copies_vectors import Described
+
+Pixels = NDArray[np.uint8]
+SLOW = ("tower",)  # a pass of it costs some hundred times what the others cost
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One row of the tables.
+
+    Attributes:
+        name: in them.
+        of: the descriptor.
+        parts: windows are compared too, both ways; otherwise the wholes alone.
+        normalised: similarities are less the query's crowd.
+    """
+
+    name: str
+    of: str
+    parts: bool = False
+    normalised: bool = False
+
+    def ranking(self, queries: NDArray[Any], references: NDArray[Any], known: NDArray[np.int64]) -> Ranking:
+        """The ranking of vectors or hashes of queries among those of references; ``known`` as ``originals`` of ``ranked``."""
+        if not self.parts and queries.ndim == 3:
+            queries, references = queries[:, 0], np.ascontiguousarray(references[:, 0])
+        return ranked(queries, references, known, crowds=self._crowds(queries) if self.normalised else None)
+
+    def _crowds(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        from veriscope.copies.normalisation import background, crowd
+
+        flat = queries.reshape(-1, queries.shape[-1])
+        return crowd(flat, background()).reshape(queries.shape[:-1])
+
+
+MEASURES = (
+    Measure("pdq", "pdq"),
+    Measure("phash", "phash"),
+    Measure("statistics", "statistics"),
+    Measure("learned", "learned"),
+    Measure("learned, normalised", "learned", normalised=True),
+    Measure("learned, parts", "learned", parts=True),
+    Measure("learned, parts, normalised", "learned", parts=True, normalised=True),
+    Measure("tower", "tower"),
+)
+
+
+def phash(rgb: Pixels) -> NDArray[np.uint8]:
+    """The classic perceptual hash, uint8 (8,): the signs, against their median, of the 8 x 8 lowest frequencies at 32 px."""
+    grey = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
+    low = cv2.dct(small)[:8, :8]
+    return np.packbits((low > np.median(low)).ravel())
+
+
+def tower(rgb: Pixels) -> NDArray[np.float32]:
+    """The frozen tower's class token after its last bundled block, float32 (768,) of length 1."""
+    from veriscope.synthetic import backbone, views
+
+    reading = backbone.readings_of([views.whole(rgb)])[0, -1, 0]
+    return np.asarray(reading / max(float(np.linalg.norm(reading)), 1e-9), np.float32)
+
+
+def described() -> dict[str, Described]:
+    """The descriptors that can be measured here, by name; the learned one where it is installed."""
+    from veriscope.copies import descriptor
+    from veriscope.copies.learned import Learned
+    from veriscope.copies.pdq import VERSION, pdq
+
+    unlearned = descriptor.Statistics()
+    found = [
+        Described("pdq", VERSION, lambda rgb: pdq(rgb).bits),
+        Described("phash", "1", phash),
+        Described("tower", "1", tower),
+        Described(unlearned.name, unlearned.version, unlearned),
+    ]
+    try:
+        made = Learned()
+    except ModelError:
+        pass
+    else:
+        found.append(Described(made.name, f"{made.version} parts", made.of_reference, made.of_query))
+    return {one.name: one for one in found}

@@ -20,6 +20,18 @@ PHOTOGRAPH = EXAMPLES / "photograph.jpg"
 LOOPBACK = "http://127.0.0.1:8000"
 
 
+@pytest.fixture(autouse=True)
+def quick_hashes(monkeypatch):
+    """Password hashes that cost little."""
+    from argon2 import PasswordHasher
+
+    from veriscope.server import accounts
+
+    hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    monkeypatch.setattr(accounts, "_hasher", hasher)
+    monkeypatch.setattr(accounts, "_no_one", hasher.hash("x"))
+
+
 @pytest.fixture(scope="session")
 def photograph():
     """A small JPEG: some hundred bytes of header, some kilobytes of pixels."""

@@ -161,7 +161,7 @@ def test_a_worker_that_was_told_to_stop_costs_no_try(database, queue, submit):
 
 
 def test_a_deleted_job_takes_no_result(database, queue, submit):
-    (job,) = submit()
+    (_job,) = submit()
     claim = queue.claim("w")
     with database.writing() as session:
         session.execute(Table.metadata.tables["pictures"].delete())
@@ -202,4 +202,4 @@ def test_all_of_a_request_is_queued_or_nothing(database, queue, submit, tmp_path
     with pytest.raises(ProblemError, match="wait already"):
         submit(3, waiting=2)
     assert queue.counts()["waiting"] == 0
-    assert not [path for path in (tmp_path / "pictures").glob("*/*")]
+    assert not list((tmp_path / "pictures").glob("*/*"))

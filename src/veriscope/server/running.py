@@ -32,8 +32,12 @@ def serve(settings: Settings, *, browser: bool = True) -> int:
         VeriscopeError: the address is taken, or the data folder or database cannot be used.
     """
     logs.to_standard_error()
-    listener = _listen(settings.host, settings.port)
     app = create_app(settings)
+    try:
+        listener = _listen(settings.host, settings.port)
+    except VeriscopeError:
+        app.state.service.database.close()
+        raise
     port = listener.getsockname()[1]
     name = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{name}:{port}"

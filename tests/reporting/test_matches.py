@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tests.reporting import samples
 from veriscope.evidence import Differing, Report, Sighting, SightingDifference, map_to_data_uri
-from veriscope.reporting import matches, print_report, render_html, save_pdf
+from veriscope.reporting import print_report, render_html, save_pdf, wording
 
 SIZE = (300, 200)  # width, height
 
@@ -123,6 +123,6 @@ def test_every_form_says_level_probability_and_dates(tmp_path):
 
 def test_later_matches_show_their_original_alone():
     html = render_html(report(*[match(reference=f"{number}.jpg") for number in range(5)]))
-    assert html.count("<figcaption>The original, compared") == matches.FULL
+    assert html.count("<figcaption>The original, compared") == wording.FULL_MATCHES
     assert html.count("<figcaption>The original</figcaption>") == 5
     assert "2 more" in html

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tests.reporting import samples
 from veriscope.evidence import Differing, Report, Sighting, SightingDifference, map_to_data_uri
-from veriscope.reporting import print_report, render_html, save_pdf, wording
+from veriscope.reporting import matches, print_report, render_html, save_pdf, wording
 
 SIZE = (300, 200)  # width, height
 

@@ -30,14 +30,14 @@ def known(name, **options):
 def row(number, hash_=None, quality=100):
     """A row of no picture, with a hash and a vector at random."""
     generator = np.random.default_rng(number)
-    vector = generator.normal(size=SIZE).astype(np.float32)
+    vector = generator.normal(size=(1 + number % 3, SIZE)).astype(np.float32)
     bits = generator.integers(0, 256, 32, dtype=np.uint8) if hash_ is None else hash_
     return Entry(
         reference=f"{number}'s.jpg",
         sha256=f"{number:064x}",
         pdq=bits,
         quality=quality,
-        vector=vector / np.linalg.norm(vector),
+        vectors=vector / np.linalg.norm(vector, axis=1, keepdims=True),
         width=100 + number,
         height=100,
         added="2026-01-01T00:00:00+00:00",

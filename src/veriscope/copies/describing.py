@@ -30,7 +30,7 @@ class Entry:
         sha256: of its file, in hexadecimal.
         pdq: uint8 (32,), its hash.
         quality: of the hash, in 0..100.
-        vector: float32 (size,), its descriptor of length 1.
+        vectors: float32 (P, size) of length 1: its descriptor, the whole first and then its parts.
         width, height: upright, in pixels.
         added: when, ISO 8601 in UTC.
         meta: JSON values; "format", "bytes", and "taken" where the file declares when.
@@ -41,7 +41,7 @@ class Entry:
     sha256: str
     pdq: NDArray[np.uint8] = field(repr=False)
     quality: int
-    vector: NDArray[np.float32] = field(repr=False)
+    vectors: NDArray[np.float32] = field(repr=False)
     width: int
     height: int
     added: str
@@ -73,7 +73,7 @@ def entry(
         sha256=picture.sha256,
         pdq=found.bits,
         quality=found.quality,
-        vector=descriptor(picture.rgb),
+        vectors=descriptor.of_reference(picture.rgb),
         width=picture.width,
         height=picture.height,
         added=datetime.now(UTC).isoformat(timespec="seconds"),

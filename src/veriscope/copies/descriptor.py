@@ -37,7 +37,7 @@ REGION_WEIGHTS = (2.0, 1.5, 1.0, 1.0, 1.0, 1.0)
 
 
 class Descriptor(Protocol):
-    """What makes a vector of a picture.
+    """What makes vectors of a picture and its parts, of length 1, compared by their cosine.
 
     Attributes:
         name, version: an index keeps them, and is read only by the same.
@@ -49,7 +49,15 @@ class Descriptor(Protocol):
     size: int
 
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The vector ``float32 (size,)`` of length 1 of ``uint8 (H, W, 3) RGB``."""
+        """The vector ``float32 (size,)`` of ``uint8 (H, W, 3) RGB`` as a whole."""
+        ...
+
+    def of_reference(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What an index keeps of a picture: ``float32 (P, size)``, the whole first, then its parts."""
+        ...
+
+    def of_query(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What a query is searched by: ``float32 (Q, size)``, the whole first, then its mirror image, its parts and so on."""
         ...
 
 
@@ -63,6 +71,14 @@ class Statistics:
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The vector of a picture; see ``Descriptor``."""
         return describe(rgb)
+
+    def of_reference(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The whole picture alone: its vector holds six regions already."""
+        return describe(rgb)[None]
+
+    def of_query(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The whole picture and its mirror image."""
+        return np.stack([describe(rgb), describe(np.ascontiguousarray(rgb[:, ::-1]))])
 
 
 AVAILABLE: dict[str, Callable[[], Descriptor]] = {Statistics.name: Statistics}

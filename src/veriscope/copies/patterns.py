@@ -78,10 +78,7 @@ def learn(name: str, descriptor: str, replicas: Vectors, originals: Vectors, bac
     Raises:
         VeriscopeError: too few or too many pairs, a name that cannot be a file's, or no map that helps.
     """
-    if not NAME.fullmatch(name):
-        raise VeriscopeError(f"pattern {name!r}: a name is of letters, digits, spaces, - and _, at most 64")
-    if not LEAST <= len(replicas) <= MOST:
-        raise VeriscopeError(f"pattern {name}: {len(replicas)} pairs; between {LEAST} and {MOST} are needed")
+    check(name, len(replicas))
     plain = _margin(replicas, originals, background)
     margins = {stiffness: _left_out(replicas, originals, background, stiffness) for stiffness in STIFFNESS}
     best = max(margins, key=lambda stiffness: margins[stiffness])
@@ -92,6 +89,18 @@ def learn(name: str, descriptor: str, replicas: Vectors, originals: Vectors, bac
         )
     matrix, offset = _fitted(replicas, originals, best)
     return Pattern(name, descriptor, matrix, offset, len(replicas), best, margins[best], plain)
+
+
+def check(name: str, pairs: int) -> None:
+    """See that a pattern can be learned under this name and from so many pairs.
+
+    Raises:
+        VeriscopeError: it cannot.
+    """
+    if not NAME.fullmatch(name):
+        raise VeriscopeError(f"pattern {name!r}: a name is of letters, digits, spaces, - and _, at most 64")
+    if not LEAST <= pairs <= MOST:
+        raise VeriscopeError(f"pattern {name}: {pairs} pairs; between {LEAST} and {MOST} are needed")
 
 
 def _fitted(replicas: Vectors, originals: Vectors, stiffness: float) -> tuple[Vectors, Vectors]:

@@ -23,7 +23,7 @@ def schema(size: int) -> Any:
         "sha256": pa.string(),
         "pdq": pa.binary(pdq.BITS // 8),
         "quality": pa.uint8(),
-        "vector": pa.list_(pa.float32(), size),
+        "vectors": pa.list_(pa.field("item", pa.list_(pa.float32(), size))),
         "width": pa.int32(),
         "height": pa.int32(),
         "added": pa.string(),
@@ -40,15 +40,18 @@ def table(entries: Sequence[Entry], size: int) -> Any:
     """
     import pyarrow as pa
 
-    if any(entry.vector.shape != (size,) or not np.isfinite(entry.vector).all() for entry in entries):
-        raise ValueError(f"vectors must be finite and of {size} floats")
-    vectors = np.stack([entry.vector for entry in entries])
+    for entry in entries:
+        shape = entry.vectors.shape
+        if len(shape) != 2 or not shape[0] or shape[1] != size or not np.isfinite(entry.vectors).all():
+            raise ValueError(f"vectors must be finite and of {size} floats")
+    ends = np.cumsum([0, *(len(entry.vectors) for entry in entries)]).astype(np.int32)
+    flat = pa.array(np.concatenate([entry.vectors for entry in entries]).ravel(), pa.float32())
     columns = {
         "reference": [entry.reference for entry in entries],
         "sha256": [entry.sha256 for entry in entries],
         "pdq": [entry.pdq.tobytes() for entry in entries],
         "quality": [entry.quality for entry in entries],
-        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel(), pa.float32()), size),
+        "vectors": pa.ListArray.from_arrays(ends, pa.FixedSizeListArray.from_arrays(flat, size)),
         "width": [entry.width for entry in entries],
         "height": [entry.height for entry in entries],
         "added": [entry.added for entry in entries],

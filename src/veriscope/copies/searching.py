@@ -19,7 +19,8 @@ from veriscope.copies.store import Index
 from veriscope.picture import Picture
 
 MOST = 10  # matches that are listed
-BY_VECTOR, BY_MIRRORED_VECTOR, BY_HASH = 24, 8, 8  # candidates, beside all near-duplicates by hash
+BY_WHOLE, BY_VIEW = 24, 8  # rows that a view of the query brings: the whole, and each of the others
+BY_VECTOR, BY_HASH = 32, 8  # candidates, beside all near-duplicates by hash
 MOST_NEAR = 32  # near-duplicates by hash that are verified
 
 
@@ -57,9 +58,16 @@ def candidates(index: Index, picture: Picture) -> list[Candidate]:
         return Candidate(int(rows[place]), int(distances[place]), names[turns[place]])
 
     found = {int(rows[place]): at(place) for place in by_hash}
-    mirrored = np.ascontiguousarray(picture.rgb[:, ::-1])
-    for rgb, most in ((picture.rgb, BY_VECTOR), (mirrored, BY_MIRRORED_VECTOR)):
-        for row, similarity in index.nearest(index.descriptor(rgb), most):
-            candidate = found.get(row) or at(int(np.searchsorted(rows, row)))
-            found[row] = replace(candidate, similarity=max(similarity, candidate.similarity))
+    for row, similarity in _by_vector(index, picture):
+        candidate = found.get(row) or at(int(np.searchsorted(rows, row)))
+        found[row] = replace(candidate, similarity=similarity)
     return list(found.values())
+
+
+def _by_vector(index: Index, picture: Picture) -> list[tuple[int, float]]:
+    """The ids of the rows that any view of the query comes nearest to, with their cosines, best first."""
+    best: dict[int, float] = {}
+    for number, vector in enumerate(index.descriptor.of_query(picture.rgb)):
+        for row, similarity in index.nearest(vector, BY_VIEW if number else BY_WHOLE):
+            best[row] = max(similarity, best.get(row, -1.0))
+    return sorted(best.items(), key=lambda item: -item[1])[:BY_VECTOR]

@@ -33,7 +33,7 @@ FACTS = "index.json"
 TABLE = "pictures"
 PREVIEWS = ".previews"  # hidden, so that no walk over pictures takes them for some
 WAIT = 60.0  # seconds for another writer
-LARGE = 100_000  # pictures from which vectors are searched by their compressed form
+LARGE = 10_000  # pictures from which vectors are searched by their compressed form
 LOOSE = 32  # commits that may lie apart, beside one for each 1,024 pictures, before they are joined
 KEPT_FOR = timedelta(hours=1)  # that a reader may take over an old state of the table
 ASKED_AT_ONCE = 500  # names in one filter
@@ -59,7 +59,7 @@ class Index:
         with _said(folder):
             self._table = _lancedb().connect(str(folder)).open_table(TABLE)
             wanted = schema(descriptor.size)
-        if self._table.schema.names != wanted.names or self._table.schema.field("vector") != wanted.field("vector"):
+        if self._table.schema.names != wanted.names or self._table.schema.field("vectors") != wanted.field("vectors"):
             raise VeriscopeError(
                 f"{folder}: the table's columns are not those that {FACTS} tells of; make the index anew"
             )
@@ -206,9 +206,9 @@ class Index:
         return self._cached[1:]
 
     def nearest(self, vector: NDArray[np.float32], most: int) -> list[tuple[int, float]]:
-        """The ids of the rows whose vectors point most nearly the same way, with the cosines, best first."""
+        """The ids of the rows of which a part's vector points most nearly the same way, with the cosines, best first."""
         with _said(self.folder):
-            asked = self._table.search(vector, vector_column_name="vector").distance_type("cosine").limit(most)
+            asked = self._table.search(vector, vector_column_name="vectors").distance_type("cosine").limit(most)
             if self.compressed:
                 asked = asked.nprobes(PROBES).refine_factor(REFINED)
             found = asked.select(["quality", "_distance"]).with_row_id(True).to_arrow()
@@ -253,7 +253,7 @@ class Index:
     def compressed(self) -> bool:
         """Whether vectors are searched by a compressed form (IVF-PQ)."""
         with _said(self.folder):
-            return any("vector" in found.columns for found in self._table.list_indices())
+            return any("vectors" in found.columns for found in self._table.list_indices())
 
     def compress(self, *, least: int = LARGE, wait: float = WAIT) -> bool:
         """Make the compressed form of the vectors where it is missing and worth it; later pictures join it as they come.
@@ -264,13 +264,14 @@ class Index:
             return False
         with locked(self.folder / "write.lock", wait), _said(self.folder):
             self._table.checkout_latest()
-            self._table.create_index(
-                metric="cosine",
-                vector_column_name="vector",
-                index_type="IVF_PQ",
-                num_partitions=max(1, round(len(self) ** 0.5 / 2)),
+            from lancedb.index import IvfPq
+
+            made = IvfPq(
+                distance_type="cosine",
+                num_partitions=max(1, round(len(self) ** 0.5)),
                 num_sub_vectors=self.descriptor.size // 4,
             )
+            self._table.create_index("vectors", config=made)
         return True
 
     def _join(self) -> None:

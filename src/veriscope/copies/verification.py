@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import product
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -32,6 +33,7 @@ from veriscope.copies.alignment import (
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Scalar = TypeVar("Scalar", bound=np.generic)
 MOST_POINTS = 900
 LEAST_CONTRAST = 0.015  # of SIFT: a third of its usual value, so that faded copies keep points
 RATIO = 0.85  # of the nearest to the second nearest descriptor's distance; the geometry sorts out the rest
@@ -147,7 +149,7 @@ def _read(query: Points, reference: Points, mirrored: bool, negative: bool) -> V
     return Verification(full, inliers, overlap, agreement, score, mirrored, negative, says)
 
 
-def read_as(descriptors: Floats, mirrored: bool, negative: bool) -> Floats:
+def read_as(descriptors: NDArray[Scalar], mirrored: bool, negative: bool) -> NDArray[Scalar]:
     """SIFT descriptors (N, 128) as they would be of the mirrored or negative picture, without computing it.
 
     A descriptor is 4 rows by 4 columns of 8 directions, all relative to the point's own direction. A mirror turns round the

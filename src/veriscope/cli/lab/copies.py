@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from veriscope.cli.lab import extra, to_stderr, words
 from veriscope.errors import VeriscopeError
+from veriscope.reporting.files import write_atomically
 
 SHOWN = ("all", "training patterns", "held out patterns", "chained", "heavy crops", "heavy overlays")
 
@@ -33,6 +36,20 @@ def add_to(actions: Any) -> None:
     bench.add_argument("--slow-most", type=int, default=12, metavar="N", help="--most for the frozen tower (12)")
     bench.add_argument("--slow-distractors", type=int, default=400, metavar="N", help="likewise (400)")
     bench.set_defaults(run=run_bench)
+    differing = actions.add_parser("bench-differences", help="measure which edited regions the difference map finds")
+    differing.add_argument("--edits", type=Path, required=True, metavar="FILE", help="of veriscope lab make-edits")
+    differing.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="manifests of the pictures they were made from",
+    )
+    differing.add_argument("--out", type=Path, required=True, metavar="FILE", help="the figures, as JSON")
+    differing.add_argument("--most", type=int, default=1000, metavar="N", help="edited pictures (1000)")
+    differing.add_argument("--processes", type=int, default=0, metavar="N", help="(as many as there are cores)")
+    differing.set_defaults(run=run_differences)
     fit = actions.add_parser("fit-levels", help="fit replication levels to graded copies; prints the constants")
     fit.add_argument("--data", type=Path, required=True, metavar="FILE", help="a manifest, CSV or Parquet")
     fit.add_argument("--split", default="train", help="of the pictures that are fitted on (train)")
@@ -40,8 +57,13 @@ def add_to(actions: Any) -> None:
     fit.add_argument("--most", type=int, default=40, metavar="N", help="pictures of each split (40)")
     fit.add_argument("--seed", type=int, default=0, help="of the copies (0)")
     fit.set_defaults(run=run_fit)
-    scale = actions.add_parser("scale-copies", help="what an index of many pictures would cost, on paper")
-    scale.add_argument("--pictures", type=float, default=1e9, metavar="N", help="in the index (1e9)")
+    scale = actions.add_parser(
+        "scale-copies", help="what an index of many pictures costs: on paper, or built and asked"
+    )
+    scale.add_argument("--pictures", type=float, default=1e9, metavar="N", help="in the index on paper (1e9)")
+    scale.add_argument("--measure", type=int, default=0, metavar="N", help="build an index of N vectors, and ask it")
+    scale.add_argument("--work", type=Path, default=Path("lab-work"), metavar="DIR", help="of that index (lab-work)")
+    scale.add_argument("--out", type=Path, metavar="FILE", help="what was measured, as JSON")
     scale.set_defaults(run=run_scale)
 
 
@@ -79,6 +101,34 @@ def run_bench(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_differences(options: argparse.Namespace) -> int:
+    """Measure, print the table and write it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    with extra():
+        from veriscope.lab.benchmark.differences import FOUND_AT, lines, measure, pairs
+        from veriscope.lab.data.manifest import ALL_LABELS, read_manifests
+    if options.most < 1 or options.processes < 0:
+        raise VeriscopeError("--most must be at least 1, and --processes must not be negative")
+    edited = pairs(read_manifests([options.edits], labels=ALL_LABELS), read_manifests(options.data))[: options.most]
+    found = lines(measure(edited, options.processes or os.cpu_count() or 1, to_stderr))
+    columns = "edit", "pictures", "aligned", "regions", f"found at IoU {FOUND_AT}", "mean IoU", "strays a picture"
+    table = Table(*columns)
+    for line in found:
+        shares = f"{line.found:.3f}", f"{line.mean_overlap:.3f}"
+        told = shares if line.regions else ("–", "–")
+        table.add_row(
+            line.method, str(line.pictures), f"{line.aligned:.3f}", str(line.regions), *told, f"{line.strays:.3f}"
+        )
+    Console().print(table)
+    about = {"command": shlex.join(["veriscope", *words()]), "pictures": len(edited), "found_at": FOUND_AT}
+    text = json.dumps(about | {"figures": [asdict(line) for line in found]}, indent=1)
+    write_atomically(options.out, text.encode())
+    print(f"written: {options.out}")
+    return 0
+
+
 def run_fit(options: argparse.Namespace) -> int:
     """Fit on one split, measure on another, and print the constants of ``copies/levels.py``."""
     with extra():
@@ -104,11 +154,18 @@ def run_fit(options: argparse.Namespace) -> int:
 
 
 def run_scale(options: argparse.Namespace) -> int:
-    """Print the table."""
+    """Print the table, or what was measured."""
     with extra():
+        from veriscope.lab.benchmark.copies_million import measure
         from veriscope.lab.benchmark.copies_scale import as_markdown, costs, measured_rates
-    if not options.pictures >= 1:
-        raise VeriscopeError("--pictures must be at least 1")
+    if not options.pictures >= 1 or options.measure < 0:
+        raise VeriscopeError("--pictures must be at least 1, and --measure must not be negative")
+    if options.measure:
+        text = json.dumps(measure(options.measure, options.work, to_stderr), indent=1)
+        print(text)
+        if options.out:
+            write_atomically(options.out, text.encode())
+        return 0
     print(as_markdown(costs(options.pictures, measured_rates())))
     return 0
 

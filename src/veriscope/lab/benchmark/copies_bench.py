@@ -19,8 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from veriscope.copies.normalisation import background
+from veriscope.copies.patterns import Pattern
 from veriscope.errors import VeriscopeError
 from veriscope.lab.benchmark.copies_described import MEASURES, SLOW, Measure, described
+from veriscope.lab.benchmark.copies_patterns import learned_maps
 from veriscope.lab.benchmark.copies_protocol import Ranking, measured, restricted
 from veriscope.lab.benchmark.copies_vectors import (
     CHAINS,
@@ -142,9 +145,14 @@ class CopiesBench:
         figures = []
         for measure in measures:
             asked, held = (self.vectors.read(pieces, measure.of) for pieces in (queries, references))
-            figures += self._read_off(measure.name, measure.ranking(asked, held, known), known)
+            maps = self._maps(measure.of) if measure.taught else ()
+            figures += self._read_off(measure.name, measure.ranking(asked, held, known, maps), known)
             self.say(f"{measure.name}: measured")
         return figures
+
+    def _maps(self, name: str) -> list[Pattern]:
+        """What is learned from pairs of pictures that are not copied for the benchmark."""
+        return learned_maps(self.others, self.vectors, name, background(), self.order.seed, self.say)
 
     def _read_off(self, name: str, ranking: Ranking, known: NDArray[np.int64]) -> list[dict[str, Any]]:
         pattern = np.tile(np.array(self.patterns, dtype=object), len(self.copied))

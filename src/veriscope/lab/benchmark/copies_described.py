@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from veriscope.copies.patterns import Pattern
 from veriscope.errors import ModelError
+from veriscope.lab.benchmark.copies_patterns import asked_again
 from veriscope.lab.benchmark.copies_protocol import Ranking, ranked
 from veriscope.lab.benchmark.copies_vectors import Described
 
@@ -26,17 +29,32 @@ class Measure:
         of: the descriptor.
         parts: windows are compared too, both ways; otherwise the wholes alone.
         normalised: similarities are less the query's crowd.
+        taught: the whole query is also asked through maps learned from pairs of the held-out patterns.
     """
 
     name: str
     of: str
     parts: bool = False
     normalised: bool = False
+    taught: bool = False
 
-    def ranking(self, queries: NDArray[Any], references: NDArray[Any], known: NDArray[np.int64]) -> Ranking:
-        """The ranking of vectors or hashes of queries among those of references; ``known`` as ``originals`` of ``ranked``."""
+    def ranking(
+        self,
+        queries: NDArray[Any],
+        references: NDArray[Any],
+        known: NDArray[np.int64],
+        maps: Sequence[Pattern] = (),
+    ) -> Ranking:
+        """The ranking of vectors or hashes of queries among those of references.
+
+        Args:
+            queries, references, known: as ``queries``, ``references`` and ``originals`` of ``ranked``.
+            maps: for one that is taught.
+        """
         if not self.parts and queries.ndim == 3:
-            queries, references = queries[:, 0], np.ascontiguousarray(references[:, 0])
+            queries, references = queries[:, :1], np.ascontiguousarray(references[:, 0])
+        if self.taught:
+            queries = asked_again(queries, maps)
         return ranked(queries, references, known, crowds=self._crowds(queries) if self.normalised else None)
 
     def _crowds(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -54,6 +72,8 @@ MEASURES = (
     Measure("learned, normalised", "learned", normalised=True),
     Measure("learned, parts", "learned", parts=True),
     Measure("learned, parts, normalised", "learned", parts=True, normalised=True),
+    Measure("learned, normalised, taught", "learned", normalised=True, taught=True),
+    Measure("learned, parts, normalised, taught", "learned", parts=True, normalised=True, taught=True),
     Measure("tower", "tower"),
 )
 

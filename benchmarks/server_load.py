@@ -5,7 +5,7 @@
     python benchmarks/server_load.py --memory 2000    resident memory over so many uploads
     python benchmarks/server_load.py --kill 200       kill -9 of a worker and of the server in the middle of so many jobs
 
-Pictures are one photograph, changed a little each time, so that no two files are the same. All traffic stays on the loopback address.
+Pictures are one photograph, changed a little each time, so that no two files are the same. All traffic stays on loopback.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+PATIENCE = 120_000  # milliseconds: other work may hold the machine
 PHONE = {"width": 390, "height": 844}
 
 
@@ -121,6 +122,7 @@ def opened(chromium, server):
         options = {"viewport": {"width": 1200, "height": 900}, "accept_downloads": True} | options
         context = chromium.new_context(**options)
         contexts.append(context)
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.on(
             "request", lambda request: wrong.append(request.url) if not request.url.startswith(server.url) else None

@@ -222,7 +222,7 @@ def memory(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     def more(number: int) -> bool:
         if number % every == 0:
             samples.append((number, server.resident()))
-        return number < options.memory
+        return number < int(options.memory)
 
     done, errors, _ = upload(server, options.concurrent, more)
     server.stop()

@@ -86,7 +86,7 @@ class Storage:
 def write_report(report: Report, folder: Path) -> list[dict[str, Any]]:
     """Write a report, its maps and its preview into a folder; gives the maps as rows: number, detector, question, file."""
     values = report.model_dump(mode="json", by_alias=True)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row in values["evidence"]:
         uri = row["map"]
         if not uri:

@@ -15,7 +15,7 @@ $(CORE)/.installed: pyproject.toml $(SOURCES)
 $(TEST)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(TEST)
 	$(TEST)/bin/python -m pip install --quiet 'torch==2.13.0'
-	$(TEST)/bin/python -m pip install --quiet --editable '.[test,lab,index]'
+	$(TEST)/bin/python -m pip install --quiet --editable '.[test,lab,index,server]'
 	touch $@
 
 demo: $(CORE)/.installed

@@ -15,18 +15,21 @@ pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python
 
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 
 from tests.reporting import samples
 from tests.server import filling
 from tests.server.conftest import PHOTOGRAPH
 from veriscope.server.app import create_app
 from veriscope.server.settings import Settings
+from veriscope.server.study_store import Facts, MachineAnswer, Stimulus, Study
 from veriscope.server.worker import Worker
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+PATIENCE = 120_000  # milliseconds: other work may hold the machine
 PHONE = {"width": 390, "height": 844}
 
 
@@ -79,8 +82,27 @@ def server(tmp_path_factory):
     made.broken = filling.fail(service, "broken.jpg: text, not a picture")
     made.hostile_case = service.cases.create(samples.HOSTILE_STRINGS["end"], samples.HOSTILE_STRINGS["script"])
     made.hostile = filling.add(service, made.hostile_case, samples.hostile())
+    made.study = a_study(made.service.data)
     yield made
     made.stop()
+
+
+def a_study(data):
+    """A study of six pictures, three of them "generated", of which one person has answered all."""
+    folder = data / "studies" / "abcdefghij"
+    (folder / "pictures").mkdir(parents=True)
+    stimuli = []
+    for number in range(6):
+        name, label = f"{number:016x}", "generated" if number % 2 else "real"
+        Image.new("RGB", (320, 240), (40 * number, 90, 120)).save(folder / "pictures" / f"{name}.jpg")
+        stimuli.append(Stimulus(name, label, "a source", "", number > 3, False, 320, 240, "0" * 64))
+    said = [MachineAnswer(one.id, "veriscope", 1.0, "cannot tell") for one in stimuli]
+    facts = Facts("abcdefghij", "Real or generated?", "2026-11-24", 6, 0, "", "pictures.csv", 0, {})
+    study = Study.make(folder, facts, stimuli, said)
+    person = study.participant(study.begin())
+    for one in person.shown:
+        study.answer(person, one, "real", 1, 1500)
+    return study
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +122,7 @@ def opened(chromium, server):
         options = {"viewport": {"width": 1200, "height": 900}, "accept_downloads": True} | options
         context = chromium.new_context(**options)
         contexts.append(context)
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.on(
             "request", lambda request: wrong.append(request.url) if not request.url.startswith(server.url) else None
@@ -126,6 +149,7 @@ def every_page(server):
     return [
         *("/", "/cases", "/cases?q=nothing-like-this", "/login", "/users", "/audit", "/no-such-page"),
         *(case, f"{case}/delete", picture, picture_path(server, server.generated), picture_path(server, server.broken)),
+        *("/study", "/study/abcdefghij", "/study/abcdefghij/results", "/study/abcdefghij/delete"),
         *(f"{picture}/delete", hostile, f"{hostile}/pictures/{server.hostile}"),
     ]
 
@@ -350,3 +374,34 @@ def test_notes_titles_and_what_was_done(opened, server):
     assert page.locator(".timeline li").count() >= 4
     page.get_by_role("button", name="Delete this note").click()
     assert page.locator(".note").count() == 0
+
+
+def test_a_person_takes_part_in_a_study_by_keys_and_times_are_measured(opened, server):
+    page = opened("/study/abcdefghij")
+    page.get_by_role("button", name="Begin").click()
+    assert page.url.endswith("/study/abcdefghij")  # not without consent
+    page.check("#agree")
+    page.get_by_role("button", name="Begin").click()
+    assert page.locator("[data-post]").count() == 5
+    found = Axe().run(page, options={"runOnly": RULES}).response
+    assert not [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]]
+    for number in range(6):
+        post = page.locator("[data-post]").nth(number % 5)
+        post.locator("img").evaluate("image => image.decode()")
+        page.wait_for_timeout(300)
+        post.get_by_role("radio", name="certain").focus()
+        page.keyboard.press("Space")
+        post.get_by_role("button", name="Made by a model").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"text={number + 1} of 6 answered")
+        if number in (4, 5):
+            page.locator("[data-more]").click()
+            page.wait_for_load_state()
+    assert "right about 3 of 6" in page.inner_text("main")
+    answers = [answer for answer in server.study.answers() if answer.participant == 2]
+    assert {(answer.answer, answer.sure) for answer in answers} == {("generated", 3)}
+    assert all(100 < answer.milliseconds < 60_000 for answer in answers)
+    page.locator("summary", has_text="Take back").click()
+    page.get_by_role("button", name="Delete my answers").click()
+    assert "Your answers are deleted" in page.inner_text("main")
+    assert not [answer for answer in server.study.answers() if answer.participant == 2]

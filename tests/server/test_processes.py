@@ -54,7 +54,7 @@ class Server:
 
     def __init__(self, folder, **settings):
         self.folder = folder
-        self.values = {"data": str(folder / "data"), "port": 0, "warm": False, "lease_seconds": 2.0, **settings}
+        self.values = {"data": str(folder / "data"), "port": 0, "warm": False, "lease_seconds": 5.0, **settings}
         package = folder / "package"
         if not package.exists():
             info = package / "bad-1.0.dist-info"
@@ -114,7 +114,7 @@ def until(condition, seconds=120):
 
 @pytest.fixture
 def server(tmp_path):
-    made = Server(tmp_path, workers=2, job_seconds=8.0, worker_bytes=700_000_000)
+    made = Server(tmp_path, workers=2, job_seconds=12.0, worker_bytes=700_000_000)
     yield made
     if made.process is not None:
         made.stop(signal.SIGKILL)
@@ -135,7 +135,7 @@ def test_a_picture_that_crashes_hangs_or_swells_harms_no_other(server):
     }
     assert {name: server.tries(name) for name, _ in bad} == {"crash.png": 3, "hang.png": 2, "swell.png": 2}
     assert "more than 700 MB" in ended["swell.png"]["error"]
-    assert "more than 8 s" in ended["hang.png"]["error"]
+    assert "more than 12 s" in ended["hang.png"]["error"]
     with pytest.raises(ClientError) as caught:
         server.client.report(ended["crash.png"]["id"])
     assert (caught.value.status, caught.value.code) == (404, "no_such_report")
@@ -176,7 +176,7 @@ def test_it_starts_soon_stops_in_order_and_goes_on_later(server):
     batch = server.send([(f"{number}.png", 90) for number in range(8)])
     until(lambda: server.reports())
     assert server.stop() == 0
-    log = [json.loads(line) for line in (server.folder / "log").read_text().splitlines()]
+    log = [json.loads(line) for line in (server.folder / "log").read_text().splitlines() if line[:1] == "{"]
     assert not [line for line in log if line["level"] == "error"]
     server.start()
     states = [job["state"] for job in server.client.jobs(batch)]

@@ -194,8 +194,8 @@ class Reports:
             path = self.storage.original(picture_id)
             return path if path.exists() else None
         folder = self._folder(picture_id)
-        path = None if folder is None else folder / FILES[what]
-        return path if path is not None and path.exists() else None
+        made = None if folder is None else folder / FILES[what]
+        return made if made is not None and made.exists() else None
 
     def page(self, *, cursor: str = "", limit: int = 50) -> ReportPage:
         """Reports, the newest first."""

@@ -27,6 +27,7 @@ def to_standard_error(level: int = logging.INFO) -> None:
     """Send the logs of this server and of uvicorn there, and nothing else's below a warning."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
+    logging.captureWarnings(True)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import sys
 import threading
@@ -54,9 +55,19 @@ def serve(settings: Settings, *, browser: bool = True) -> int:
     print(f"Veriscope is at {address} (data in {settings.data}); Ctrl-C stops it.", flush=True)
     if browser and sys.stdout.isatty():
         threading.Timer(0.5, lambda: webbrowser.open(address)).start()
+    if threading.current_thread() is threading.main_thread():
+        for sig in (
+            signal.SIGINT,
+            signal.SIGTERM,
+        ):  # raised once more when the server has stopped: that is the end, not an error
+            signal.signal(sig, _stopped)
     with contextlib.closing(listener):
         server.run(sockets=[listener])
     return 0
+
+
+def _stopped(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def _listen(host: str, port: int) -> socket.socket:

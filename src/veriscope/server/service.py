@@ -13,6 +13,7 @@ from veriscope.server.audit import Log
 from veriscope.server.bell import Bell
 from veriscope.server.cases import Cases
 from veriscope.server.database import Database
+from veriscope.server.housekeeping import Housekeeping
 from veriscope.server.jobs import Jobs, Reports
 from veriscope.server.limits import Limiter
 from veriscope.server.metrics import Metrics
@@ -43,6 +44,7 @@ class Service:
         self.accounts = Accounts(self.database)
         self.cases = Cases(self.database, self.storage, self.queue, self.submitting, self.audit, settings)
         self.limiter = Limiter()
+        self.housekeeping = Housekeeping(self.database, self.storage, settings.keep_days)
         self.supervisor = Supervisor(settings, self.queue, self.told)
         self.metrics = Metrics(self.queue.counts, lambda: (self.supervisor.ready, self.supervisor.memory()))
 
@@ -54,7 +56,7 @@ class Service:
     def start(self) -> None:
         """Start the workers."""
         self.bell.start()
-        self.storage.sweep()
+        self.housekeeping.start()
         self.supervisor.start()
 
     def drain(self) -> None:
@@ -67,6 +69,7 @@ class Service:
         """Stop the workers and close the database."""
         self.drain()
         self.supervisor.stop(self.settings.drain_seconds)
+        self.housekeeping.stop()
         self.database.close()
 
     def told(self, said: dict[str, Any]) -> None:

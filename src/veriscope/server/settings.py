@@ -98,9 +98,10 @@ class Settings:
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> Settings:
         """The settings that ``to_values`` wrote."""
-        paths = {name: Path(values[name]) for name in ("data", "known") if values.get(name) is not None}
-        lists = {name: tuple(values[name]) for name in ("hosts", "trusted_proxies") if name in values}
-        return cls(**{**values, **paths, **lists})
+        merged = dict(values)
+        merged |= {name: Path(values[name]) for name in ("data", "known") if values.get(name) is not None}
+        merged |= {name: tuple(values[name]) for name in ("hosts", "trusted_proxies") if name in values}
+        return cls(**merged)
 
     def made(self) -> Settings:
         """The settings with the data folder made, readable by its owner only, and its path absolute.

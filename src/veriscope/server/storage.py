@@ -7,6 +7,7 @@ believe to have the same job never write into one folder, and only the folder th
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -74,16 +75,18 @@ class Storage:
             except OSError:
                 continue
 
-    def kept(self) -> Iterator[str]:
-        """The ids of all pictures that have files."""
-        for shelf in self.pictures.iterdir():
-            yield from (folder.name for folder in shelf.iterdir())
+    def kept(self, seconds: float) -> Iterator[str]:
+        """The ids of the pictures whose files were last added to or removed so many seconds ago."""
+        for folder in self.pictures.glob("*/*"):
+            with contextlib.suppress(OSError):
+                if time.time() - folder.stat().st_mtime > seconds:
+                    yield folder.name
 
 
 def write_report(report: Report, folder: Path) -> list[dict[str, Any]]:
     """Write a report, its maps and its preview into a folder; gives the maps as rows: number, detector, question, file."""
     values = report.model_dump(mode="json", by_alias=True)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row in values["evidence"]:
         uri = row["map"]
         if not uri:

@@ -28,6 +28,7 @@ from veriscope.server.uploads import Allowed, Received, receive
 COOKIE: Final = "veriscope_study"
 KEPT: Final = 7 * 24 * 3600  # seconds that a person can come back and go on
 POSTS: Final = 5  # pictures on a page of the feed
+CHOICES: Final = (("real", "Real picture"), ("generated", "Made by a model"))
 SURE: Final = {1: "guessing", 2: "fairly sure", 3: "certain"}
 
 router = APIRouter(include_in_schema=False)
@@ -147,6 +148,7 @@ def feed(request: Request, study: Chosen) -> Response:
         posts=posts,
         done=len(answered),
         total=len(person.shown),
+        choices=CHOICES if person.number % 2 else CHOICES[::-1],  # neither answer always comes first
         sure=SURE,
         shown_at=round(time.time() * 1000),
     )

@@ -147,6 +147,8 @@ class Supervisor:
         for thread in slot.threads:
             thread.start()
         _write(slot, json.dumps({"settings": self.settings.to_values(), "name": slot.name}))
+        assert slot.process.stdin is not None
+        os.set_blocking(slot.process.stdin.fileno(), False)
 
     def _hear(self, slot: Slot, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -216,9 +218,8 @@ def _alive(slot: Slot) -> bool:
 def _write(slot: Slot, line: str) -> None:
     if slot.process is None or slot.process.stdin is None:
         return
-    with contextlib.suppress(OSError, ValueError):
-        slot.process.stdin.write(line + "\n")
-        slot.process.stdin.flush()
+    with contextlib.suppress(OSError, ValueError):  # a signal's handler may say "stop": no buffer, no lock, no waiting
+        os.write(slot.process.stdin.fileno(), f"{line}\n".encode())
 
 
 def _log_errors(process: subprocess.Popen[str]) -> None:

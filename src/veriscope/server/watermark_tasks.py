@@ -30,6 +30,7 @@ def detect(task: Task) -> Outcome:
     return Outcome(result=library.detect(picture, task.claim.options["key"]).as_json())
 
 
+CALLED = ("marked_file", "detect")  # what this needs of ``veriscope.watermarks``
 TASKS: dict[str, Callable[[Task], Outcome]] = {"watermark_embed": embed, "watermark_detect": detect}
 
 

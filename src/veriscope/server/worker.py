@@ -175,11 +175,13 @@ def _open_models(settings: Settings) -> None:
     import cv2
     import numpy as np
 
-    cv2.setNumThreads(int(os.environ.get("VERISCOPE_THREADS", "0")) or (os.cpu_count() or 1))
-    if not settings.warm:
-        return
+    from veriscope import plugins
     from veriscope.examination import examine
 
+    cv2.setNumThreads(int(os.environ.get("VERISCOPE_THREADS", "0")) or (os.cpu_count() or 1))
+    plugins.detectors()
+    if not settings.warm:
+        return
     noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
     _, data = cv2.imencode(".png", noise)
     with contextlib.suppress(Exception):  # what is wrong will be said in each report

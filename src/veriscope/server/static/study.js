@@ -12,10 +12,11 @@ class Post {
     this.seen = 0; // milliseconds in view so far
     this.since = null;
     this.hide = null;
+    this.image = element.querySelector("img");
   }
 
   look(visible) {
-    const inView = visible && !document.hidden && !this.done;
+    const inView = visible && this.image.complete && !document.hidden && !this.done;
     if (inView && this.since === null) {
       this.since = performance.now();
       if (this.limit) this.hide = setTimeout(() => this.element.querySelector(".post-picture").classList.add("gone"), Math.max(0, this.limit - this.seen));
@@ -44,7 +45,10 @@ function start() {
       post.look(inView.has(post));
     }
   }, { threshold: [0, VISIBLE] });
-  of.forEach((_, picture) => watcher.observe(picture));
+  of.forEach((post, picture) => {
+    watcher.observe(picture);
+    post.image.addEventListener("load", () => post.look(inView.has(post))); // its time runs from when it can be seen
+  });
   document.addEventListener("visibilitychange", () => posts.forEach((post) => post.look(inView.has(post))));
 
   async function send(post, answer, button) {

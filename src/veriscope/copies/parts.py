@@ -7,6 +7,9 @@ the parts of the other, both ways. After: Wang et al., "D2LV", 2021.
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 Window = tuple[float, float, float, float]  # top, bottom, left, right as shares
 
 WHOLE: Window = (0.0, 1.0, 0.0, 1.0)
@@ -25,3 +28,14 @@ OF_QUERIES: tuple[Window, ...] = (
     (0.0, 0.5, 0.0, 1.0),
     (0.5, 1.0, 0.0, 1.0),
 )
+LEAST_SIDE = 16  # pixels of a part; a smaller one is the whole again
+
+
+def windows(rgb: NDArray[np.uint8], shares: tuple[Window, ...]) -> list[NDArray[np.uint8]]:
+    """The parts of ``uint8 (H, W, 3)`` RGB; the whole in place of those that would be smaller than ``LEAST_SIDE``."""
+    height, width = rgb.shape[:2]
+    found = []
+    for top, bottom, left, right in shares:
+        part = rgb[round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
+        found.append(part if min(part.shape[:2]) >= LEAST_SIDE else rgb)
+    return found

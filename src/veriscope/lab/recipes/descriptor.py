@@ -1,14 +1,14 @@
 """Train the learned descriptor of copies: a picture and its copies are drawn together, all other pictures pushed away.
 
-No label is used. Copies are made by one to three tamper patterns each; the ten held-out ones are never seen. A batch holds
-pictures beside copies of them, parts of both among them; earlier vectors push too, so that it has many strangers.
+No label is used. A batch holds pictures beside copies by one to three tamper patterns; the ten held-out ones are never seen.
+Earlier vectors push too, so that a small batch has many strangers. The first half looks at smaller squares, which is faster.
 
-Papers: Pizzi et al. 2022 (SSCD); Wang et al. 2024 (AnyPattern); Wang et al. 2020 (cross-batch memory).
+Papers: Pizzi et al. 2022 (SSCD); Wang et al. 2024 (AnyPattern); Wang et al. 2020 (cross-batch memory); Touvron et al. 2019
+(training at a lower resolution first).
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,83 +19,37 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Timer
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch import Tensor
+from torch.nn import functional as F
 
-from veriscope.copies.learned import SIZE, Inputs, Look, as_inputs, look, part
+from veriscope.copies.learned import SIDE, square
 from veriscope.copies.normalisation import packed
 from veriscope.errors import VeriscopeError
 from veriscope.lab.benchmark.copies_protocol import micro_average_precision, ranked
-from veriscope.lab.benchmark.copies_vectors import rendered
 from veriscope.lab.data.copy_patterns import HELD_OUT, TRAINING
-from veriscope.lab.data.copy_views import make_views, random_window, regenerated, some_points, unpacked
+from veriscope.lab.data.copy_views import VIEWS, Views, middles, pixels_of, regenerated
 from veriscope.lab.data.manifest import Row
+from veriscope.lab.data.procedural import telling
+from veriscope.lab.data.samples import Shards
 from veriscope.lab.generators.methods import methods
 from veriscope.lab.networks.descriptor import ENTROPY, CopyDescriptor, Seen, copy_contrast, neighbour_entropy
-from veriscope.lab.recipes.export import OPSET, shrink
+from veriscope.lab.recipes.export import export_network
 from veriscope.lab.recipes.fitting import Learning, fit_module
 from veriscope.lab.recipes.recipe import Say, Settings, card, entry, write_json
 from veriscope.lab.recipes.reconstruction import named
 from veriscope.reporting.files import write_atomically
 
-PICTURES = 64  # in a batch
-SHOWN = 2  # copies of each in a batch
-VIEWS = 1 + SHOWN
-OF_PART = 0.35  # chance that a copy is shown in part, and the same for the picture itself
-LEAST_PART = 0.5  # of a side, that such a part has
-LEAST_POINTS = 0.5  # share of points that stay
+PICTURES = 40  # in a batch
+SMALL_SIDE = 96  # pixels of the squares in the first half
+SMALL_UNTIL = 0.55  # of the training
 WARM_UNTIL = 0.03  # of the training, while the rate rises
-REMEMBERED = 8192  # earlier vectors that push
-FROM_MEMORY = 0.1  # of the training from which they do: before, vectors change too fast
+REMEMBERED = 6000  # earlier vectors that push
+FROM_MEMORY = 0.08  # of the training from which they do: before, vectors change too fast
 ASIDE = 240  # pictures, with two copies each, that decide which epoch was best
 LEAST = 16  # pictures to train on, and to keep aside
 REGENERATED = 500  # pictures that the autoencoders re-generate
 BACKGROUND, RENDERED = 2000, 200  # pictures and rendered textures whose vectors normalise scores
-RENDERED_FROM = 1 << 24  # number of the first of these textures; the benchmark's are far below
-DECAY = 0.01
-NAMES = ("points", "sizes", "present", "pixels")
-Kept = Sequence[NDArray[np.uint8]]  # a picture's looks, packed, its own first
-
-
-class Views(Dataset[tuple[tuple[Tensor, ...], Tensor]]):
-    """Batches of the network's inputs for ``3 P`` views, and the number of each one's picture, ``int64 (3 P,)``.
-
-    A batch holds P pictures and then a copy of each, twice. It depends on its index and the seed alone.
-
-    Args:
-        pictures: their looks, as ``make_views`` keeps them.
-        count: batches in an epoch; there are others after them, by any index.
-        seed: of the draws.
-    """
-
-    def __init__(self, pictures: Kept, count: int, seed: int) -> None:
-        self.pictures, self.count, self.seed = pictures, count, seed
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> tuple[tuple[Tensor, ...], Tensor]:
-        generator = np.random.default_rng((self.seed, index))
-        chosen = generator.permutation(len(self.pictures))[:PICTURES]
-        drawn = [1 + generator.permutation(len(self.pictures[place]) - 1)[:SHOWN] for place in chosen]
-        views = [(place, 0) for place in chosen]
-        views += [
-            (place, int(copies[turn])) for turn in range(SHOWN) for place, copies in zip(chosen, drawn, strict=True)
-        ]
-        looks = [varied(unpacked(self.pictures[place][view]), generator) for place, view in views]
-        return tensors(as_inputs(looks)), torch.from_numpy(np.tile(chosen, VIEWS))
-
-
-def varied(seen: Look, generator: np.random.Generator) -> Look:
-    """A look as a batch shows it: sometimes a part, some of the points missing."""
-    if generator.random() < OF_PART:
-        seen = part(seen, random_window(generator, LEAST_PART))
-    return some_points(seen, generator, LEAST_POINTS)
-
-
-def tensors(given: Inputs) -> tuple[Tensor, ...]:
-    """The network's inputs in the order of its arguments."""
-    return tuple(torch.from_numpy(getattr(given, name)) for name in NAMES)
+DECAY = 0.02
 
 
 class DescriptorTraining(Learning):
@@ -106,7 +60,8 @@ class DescriptorTraining(Learning):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(CopyDescriptor(), settings, DECAY)
-        self.register_buffer("remembered", torch.zeros(REMEMBERED, SIZE))
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # half the time on a CPU
+        self.register_buffer("remembered", torch.zeros(REMEMBERED, 256))
         self.register_buffer("whose", torch.full((REMEMBERED,), -1))
         self.vectors: list[Tensor] = []
 
@@ -129,10 +84,14 @@ class DescriptorTraining(Learning):
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = self.settings.rate * float(share)
 
-    def training_step(self, batch: tuple[tuple[Tensor, ...], Tensor], index: int) -> Tensor:  # noqa: ARG002
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:  # noqa: ARG002
         """The loss of one batch."""
-        views = Seen(self.network(*batch[0]), batch[1])
-        held = self.whose >= 0 if self.progress > FROM_MEMORY else torch.zeros_like(self.whose, dtype=torch.bool)
+        done = self.progress
+        pixels = pixels_of(batch[0].cpu()).to(self.device)
+        if done < SMALL_UNTIL:
+            pixels = F.interpolate(pixels, (SMALL_SIDE, SMALL_SIDE), mode="area")
+        views = Seen(self.network(pixels.contiguous(memory_format=torch.channels_last)), batch[1])
+        held = self.whose >= 0 if done > FROM_MEMORY else torch.zeros_like(self.whose, dtype=torch.bool)
         memory = Seen(self.remembered[held], self.whose[held])
         contrast, entropy = copy_contrast(views, memory), neighbour_entropy(views, memory)
         kept = REMEMBERED - len(views.pictures)
@@ -142,9 +101,9 @@ class DescriptorTraining(Learning):
         self.log("entropy", entropy)
         return contrast + ENTROPY * entropy
 
-    def validation_step(self, batch: tuple[tuple[Tensor, ...], Tensor], index: int) -> None:  # noqa: ARG002
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:  # noqa: ARG002
         """Vectors of one batch that was kept aside."""
-        self.vectors.append(self.network(*batch[0]).cpu())
+        self.vectors.append(self.network(pixels_of(batch[0].cpu()).to(self.device)).cpu())
 
     def on_validation_epoch_end(self) -> None:
         """Logs the micro-average precision of all of them."""
@@ -156,7 +115,7 @@ def micro_ap(batches: Sequence[Tensor]) -> float:
     """The micro-average precision of copies among the originals of all batches.
 
     Args:
-        batches: vectors ``(3 P, D)`` each, originals first.
+        batches: vectors ``(3 P, D)`` each, originals first, as ``Views`` orders them.
     """
     split = [batch.numpy().reshape(VIEWS, -1, batch.shape[1]) for batch in batches]
     references = np.concatenate([views[0] for views in split])
@@ -180,31 +139,29 @@ class DescriptorRecipe:
         wrong = [method.name for method in by if method.way != "reconstruct"]
         if wrong:
             raise VeriscopeError(f"--generators: {', '.join(wrong)} makes more than a reconstruction")
-        again = regenerated(learned, by, REGENERATED, work / "copies" / "regenerated", say)
+        learned, squares = middles(learned, work / "copies" / "train", say)
+        _, stopping = middles(aside, work / "copies" / "val", say)
+        made = regenerated(learned, squares, by, REGENERATED, work / "copies" / "regenerated", say)
         settings = replace(
             settings, patience=settings.epochs, generators=named(settings)
         )  # a falling rate needs no stop
-        folder, processes = work / "copies" / "views", os.cpu_count() or 1
-        pictures = make_views(learned, again, folder, settings.seed, processes, say)
-        stopping = kept_aside(make_views(aside[:ASIDE], {}, folder, settings.seed, processes, say))
         lightning.seed_everything(settings.seed, workers=True, verbose=False)
         trained = fit_module(
             DescriptorTraining(settings),
-            Views(pictures, max(1, settings.draws // (PICTURES * VIEWS)), settings.seed),
-            stopping,
+            Views(squares, made, PICTURES, max(1, settings.draws // (PICTURES * VIEWS)), settings.seed),
+            kept_aside(stopping, settings.seed),
             work / self.name,
             settings,
             lambda line: say(f"{self.name}: {line}"),
             workers=1,
         )
-        network = trained.network.cpu().eval()
+        network = trained.network.cpu().to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+        assert isinstance(network, CopyDescriptor)
         out.mkdir(parents=True, exist_ok=True)
-        example = tensors(as_inputs([unpacked(pictures[place][0]) for place in (0, 1)]))
-        export(network, example, out / f"{self.name}.onnx")
-        write_atomically(out / f"{self.name}.background.npz", packed(background(network, pictures)))
-        with torch.inference_mode():
-            views = [network(*batch) for batch, _ in stopping]
-        figures = {"micro_ap": round(micro_ap(views), 4), "originals": sum(len(one) for one in views) // VIEWS}
+        export_network(network, (torch.rand(2, 3, SIDE, SIDE),), out / f"{self.name}.onnx")
+        write_atomically(out / f"{self.name}.background.npz", packed(background(network, squares)))
+        views = [vectors(network, batch.numpy()) for batch, _ in kept_aside(stopping, settings.seed)]
+        figures = {"micro_ap": round(micro_ap(views), 4), "originals": min(len(stopping), ASIDE)}
         return self._finish(out, settings, learned, figures)
 
     def _finish(self, out: Path, settings: Settings, rows: Sequence[Row], aside: dict[str, Any]) -> dict[str, Any]:
@@ -239,50 +196,35 @@ def parted(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
         VeriscopeError: one of them is too small.
     """
     parts = [row for row in rows if row.split == "train"], [row for row in rows if row.split == "val"]
-    for some, split in zip(parts, ("train", "val"), strict=True):
-        if len(some) < LEAST:
-            raise VeriscopeError(f"split {split} has {len(some)} pictures; this recipe needs at least {LEAST} there")
+    for part, split in zip(parts, ("train", "val"), strict=True):
+        if len(part) < LEAST:
+            raise VeriscopeError(f"split {split} has {len(part)} pictures; this recipe needs at least {LEAST} there")
     return parts
 
 
-def kept_aside(pictures: Kept) -> list[tuple[tuple[Tensor, ...], Tensor]]:
-    """Whole batches of different pictures and the first copies of each, shown as they are."""
-    parts = np.array_split(np.arange(len(pictures)), max(2, len(pictures) // PICTURES))
+def kept_aside(squares: Shards, seed: int) -> list[tuple[Tensor, Tensor]]:
+    """Whole batches of at most ``ASIDE`` different pictures and copies of them, always the same."""
+    views = Views(squares, {}, len(squares), 1, seed)
+    everything = np.arange(len(squares))
+    parts = np.array_split(everything[:ASIDE], max(2, min(len(squares), ASIDE) // PICTURES))
     return [
-        (
-            tensors(as_inputs([unpacked(pictures[place][view]) for view in range(VIEWS) for place in some])),
-            torch.from_numpy(np.tile(some, VIEWS)),
-        )
-        for some in parts
+        views.batch(part, np.setdiff1d(everything, part), np.random.default_rng((seed, 1, number)))
+        for number, part in enumerate(parts)
     ]
 
 
-def export(network: nn.Module, example: tuple[Tensor, ...], path: Path) -> None:
-    """Write the network for any number of views and of points; the file is whole or not there."""
-    partial = path.with_suffix(".partial.onnx")
-    points = {name: {0: "views", 1: "points"} for name in NAMES[:3]}
-    torch.onnx.export(
-        network,
-        example,
-        str(partial),
-        input_names=list(NAMES),
-        output_names=["vectors"],
-        dynamic_axes={**points, "pixels": {0: "views"}, "vectors": {0: "views"}},
-        opset_version=OPSET,
-        dynamo=False,
-    )
-    shrink(partial)
-    os.replace(partial, path)
+def background(network: CopyDescriptor, squares: Shards) -> NDArray[np.float32]:
+    """Vectors ``(N, 256)`` of pictures of the training and of rendered textures."""
+    places = np.linspace(0, len(squares) - 1, min(BACKGROUND, len(squares))).astype(int)
+    pictures = [square(squares[int(place)]) for place in places]
+    pictures += [telling(np.random.default_rng((11, number)), SIDE).picture(SIDE) for number in range(RENDERED)]
+    return np.concatenate([vectors(network, np.stack(pictures[at : at + 64])) for at in range(0, len(pictures), 64)])
 
 
 @torch.inference_mode()
-def background(network: nn.Module, pictures: Kept) -> NDArray[np.float32]:
-    """Vectors ``(N, 256)`` of pictures of the training and of rendered textures."""
-    places = np.linspace(0, len(pictures) - 1, min(BACKGROUND, len(pictures))).astype(int)
-    looks = [unpacked(pictures[place][0]) for place in places]
-    looks += [look(rendered(RENDERED_FROM + 8 * number)) for number in range(RENDERED)]
-    batches = [looks[start : start + PICTURES] for start in range(0, len(looks), PICTURES)]
-    return np.concatenate([network(*tensors(as_inputs(some))).numpy() for some in batches])
+def vectors(network: CopyDescriptor, squares: NDArray[np.uint8]) -> Any:
+    """Vectors of squares ``uint8 (N, 128, 128, 3)``."""
+    return network(pixels_of(torch.from_numpy(squares)))
 
 
 RECIPE = DescriptorRecipe()

@@ -16,6 +16,7 @@ import pytest
 
 from veriscope.client import Client, ClientError
 
+pytestmark = pytest.mark.timeout(600)  # processes start slowly on a busy machine
 SOURCE = Path(__file__).parent.parent.parent / "src"
 START = "import sys, json; from veriscope.server.settings import Settings; from veriscope.server.running import serve; "
 START += "serve(Settings.from_values(json.loads(sys.argv[1])), browser=False)"
@@ -105,7 +106,7 @@ class Server:
         return code
 
 
-def until(condition, seconds=120):
+def until(condition, seconds=240):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

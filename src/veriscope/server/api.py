@@ -130,9 +130,10 @@ def get_job(service: Served, _: Viewer, job_id: Id) -> JobOut:
 
 
 @router.delete("/jobs/{job_id}", status_code=204, summary="Delete a job, its picture and its report")
-def delete_job(service: Served, _: Examiner, job_id: Id) -> Response:
+def delete_job(service: Served, who: Examiner, job_id: Id) -> Response:
     """Delete a job with its picture, its report and all their files."""
     service.jobs.delete(job_id)
+    service.audit.record(who.who, "deleted a job", job_id, who.address)
     return Response(status_code=204)
 
 

@@ -55,19 +55,17 @@ def serve(settings: Settings, *, browser: bool = True) -> int:
     print(f"Veriscope is at {address} (data in {settings.data}); Ctrl-C stops it.", flush=True)
     if browser and sys.stdout.isatty():
         threading.Timer(0.5, lambda: webbrowser.open(address)).start()
+
+    def stopped(_signal: int, _frame: FrameType | None) -> None:
+        if not server.should_exit:  # uvicorn raises it once more when it has stopped: that is the end, not an error
+            raise SystemExit(0)
+
     if threading.current_thread() is threading.main_thread():
-        for sig in (
-            signal.SIGINT,
-            signal.SIGTERM,
-        ):  # raised once more when the server has stopped: that is the end, not an error
-            signal.signal(sig, _stopped)
+        for sig in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(sig, stopped)
     with contextlib.closing(listener):
         server.run(sockets=[listener])
     return 0
-
-
-def _stopped(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
 
 
 def _listen(host: str, port: int) -> socket.socket:

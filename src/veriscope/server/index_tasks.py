@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -46,6 +45,5 @@ def _folder(task: Task) -> Path:
     return task.settings.known
 
 
-@lru_cache(maxsize=1)
 def _opened(folder: Path) -> Any:
-    return import_module("veriscope.copies.store").Index.open(folder)
+    return import_module("veriscope.copies.store").Index.open(folder)  # each time: other workers add to it

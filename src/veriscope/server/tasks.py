@@ -86,11 +86,13 @@ def examine(task: Task) -> Outcome:
     asked = batch.Settings(detectors=detectors, declared_only=declared_only, quick=quick)
     task.progress("opening")
     picture = open_picture(task.original, name=task.name, limits=task.settings.limits)
+    known = task.settings.known
     report = examine_picture(
         picture,
         detectors=detectors,
         declared_only=declared_only,
         quick=quick,
+        known=known if known is not None and known.exists() else None,  # it is made with the first picture added
         time_limit=task.settings.detector_seconds,
         preview=PREVIEW_SIDE,
         command=asked.command(task.name),

@@ -27,7 +27,7 @@ from veriscope.errors import VeriscopeError
 FOLDER = "patterns"  # in an index's
 LEAST, MOST = 5, 50  # pairs
 STIFFNESS = (0.1, 0.3, 1.0, 3.0, 10.0)  # of the map, that are tried: weight of the ridge, in vectors of length 1
-LEAST_GAIN = 0.005  # of the margin, below which a map is refused
+ERRORS = 2.5  # standard errors by which pairs left out must gain; below, a map is refused
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,63}")
 
 Vectors = NDArray[np.float32]
@@ -79,16 +79,20 @@ def learn(name: str, descriptor: str, replicas: Vectors, originals: Vectors, bac
         VeriscopeError: too few or too many pairs, a name that cannot be a file's, or no map that helps.
     """
     check(name, len(replicas))
-    plain = _margin(replicas, originals, background)
-    margins = {stiffness: _left_out(replicas, originals, background, stiffness) for stiffness in STIFFNESS}
-    best = max(margins, key=lambda stiffness: margins[stiffness])
-    if margins[best] - plain < LEAST_GAIN:
+    plain = _told(replicas, originals, background)
+    tried = {stiffness: _left_out(replicas, originals, background, stiffness) for stiffness in STIFFNESS}
+    # both must grow: a map that scatters queries lowers the crowd and helps nobody
+    gains = {stiffness: min(_surely(told[row] - plain[row]) for row in (0, 1)) for stiffness, told in tried.items()}
+    best = max(gains, key=lambda stiffness: gains[stiffness])
+    if gains[best] <= 0:
         raise VeriscopeError(
-            f"pattern {name}: no map helps with a pair that it was not fitted to (margin {plain:.3f} without, "
-            f"{margins[best]:.3f} with); nothing was stored. Give more pairs, or pairs of one pattern only"
+            f"pattern {name}: no map helps with a pair that it was not fitted to; nothing was stored. Give more pairs, "
+            "or pairs of one pattern only"
         )
     matrix, offset = _fitted(replicas, originals, best)
-    return Pattern(name, descriptor, matrix, offset, len(replicas), best, margins[best], plain)
+    return Pattern(
+        name, descriptor, matrix, offset, len(replicas), best, float(tried[best][1].mean()), float(plain[1].mean())
+    )
 
 
 def check(name: str, pairs: int) -> None:
@@ -116,16 +120,23 @@ def _mapped(vectors: Vectors, matrix: Vectors, offset: Vectors) -> Vectors:
     return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9), np.float32)
 
 
-def _margin(replicas: Vectors, originals: Vectors, background: Vectors) -> float:
-    return float(((replicas * originals).sum(1) - crowd(replicas, background)).mean())
+def _told(replicas: Vectors, originals: Vectors, background: Vectors) -> Vectors:
+    """The cosine of each replica to its original, and the same above its crowd: float32 (2, N)."""
+    near = (replicas * originals).sum(1)
+    return np.stack([near, near - crowd(replicas, background)])
 
 
-def _left_out(replicas: Vectors, originals: Vectors, background: Vectors, stiffness: float) -> float:
+def _surely(gains: Vectors) -> float:
+    """How far the mean of gains lies above what chance makes of that many."""
+    return float(gains.mean() - ERRORS * gains.std() / len(gains) ** 0.5)
+
+
+def _left_out(replicas: Vectors, originals: Vectors, background: Vectors, stiffness: float) -> Vectors:
     mapped = []
     for place in range(len(replicas)):
         others = np.arange(len(replicas)) != place
         mapped.append(_mapped(replicas[place : place + 1], *_fitted(replicas[others], originals[others], stiffness)))
-    return _margin(np.concatenate(mapped), originals, background)
+    return _told(np.concatenate(mapped), originals, background)
 
 
 def save(folder: Path, pattern: Pattern) -> Path:

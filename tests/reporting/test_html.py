@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.reporting import samples
-from veriscope.evidence import Report
+from veriscope.evidence import Report, Sighting
 from veriscope.reporting import render_html, save_html
 
 SOURCES = {"src", "href", "srcset", "action", "formaction", "data", "poster", "background", "xlink:href", "ping"}
@@ -176,3 +176,26 @@ def _contrast(one: str, other: str) -> float:
 def test_saved_file_is_what_was_rendered(tmp_path: Path) -> None:
     save_html(samples.pristine(), tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == render_html(samples.pristine())
+
+
+def test_a_match_has_its_difference_map_over_the_picture() -> None:
+    report = samples.edited()
+    drawn = next(row.map for row in report.evidence if row.map)
+    match = Sighting(reference="archive/x.jpg", score=0.8, says="Known.", details={"difference_map": drawn, "level": 4})
+    seen = report.model_copy(update={"seen": [match]})
+    page, before = Page(render_html(seen)), Page(render_html(report))
+    assert "Difference to archive/x.jpg" in page.text
+    assert "Show the difference on the picture" in page.text
+    assert "data:image" not in page.text
+    heats = [sum("heat" in a.get("class", "").split() for _, a in one.tags) for one in (page, before)]
+    assert heats[0] == heats[1] + 1
+
+
+def test_what_saving_again_has_hidden_is_said_with_the_detectors_that_it_silenced() -> None:
+    report = samples.edited()
+    row = report.evidence[0].model_copy(
+        update={"detector": "grain", "reliability": 0.1, "reason": "it was saved as JPEG at quality 30"}
+    )
+    other = row.model_copy(update={"detector": "shape", "reliability": 0.6})
+    text = " ".join(Page(render_html(report.model_copy(update={"evidence": [row, other]}))).text.split())
+    assert "It was saved as JPEG at quality 30. Nothing left to read for grain. Trusted less: shape." in text

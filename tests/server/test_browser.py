@@ -296,8 +296,8 @@ def test_axe_finds_nothing(opened, server, scheme):
             page.check("#map-1", force=True)
             page.check("#curtain")
             page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
-        found = Axe().run(page, options={"runOnly": RULES}).response
-        assert len(found["passes"]) > 10, path
+        found = Axe().run(page, options={"runOnly": RULES if scheme == "light" else ["color-contrast"]}).response
+        assert len(found["passes"]) > (10 if scheme == "light" else 0), path
         assert not [(path, each["id"], each["nodes"][0]["html"]) for each in found["violations"]]
 
 

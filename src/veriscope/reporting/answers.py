@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from veriscope.evidence import Declaration, EvidenceRow, Report
+from veriscope.evidence import Declaration, EvidenceRow, Report, Sighting
 from veriscope.reporting import wording
 
 SILENT: Final = 0.25
 """A detector of at most this reliability is said to have nothing left to read; above it is weakened."""
+
+DIFFERENCE: Final = "difference_map"
+"""Where a match keeps its map of what was added, removed or altered: a greyscale PNG as a data URI, as detectors' maps."""
 
 UNSAID: Final = "The file says nothing of where it comes from. That is ordinary, and it is not evidence of anything."
 NOTHING_HIDDEN: Final = "No detector reports that saving again or resizing took from it what it reads."
@@ -118,6 +121,12 @@ def hidden(report: Report) -> list[Hidden]:
         for reason, rows in of.items()
     ]
     return sorted(found, key=lambda one: (-len(one.silent), -len(one.weakened)))
+
+
+def difference(match: Sighting) -> str | None:
+    """The map of what differs from a known picture, as a data URI; None where there is none."""
+    found = match.details.get(DIFFERENCE)
+    return found if isinstance(found, str) else None
 
 
 def saves(report: Report) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
-from veriscope.evidence import EvidenceRow, Report
-from veriscope.reporting import overlay, wording
+from veriscope.evidence import EvidenceRow, Report, Sighting
+from veriscope.reporting import answers, overlay, wording
 from veriscope.reporting.files import write_atomically
 from veriscope.reporting.page import asset, content_policy, environment, json_island
 
@@ -18,8 +19,12 @@ _THUMBNAIL_SIDE = 480
 
 @dataclass(frozen=True)
 class _Map:
+    """A map over the picture; ``of`` is the evidence row or the match that it belongs to."""
+
     number: int
-    row: EvidenceRow
+    of: EvidenceRow | Sighting
+    title: str
+    weight: str
     heat: str
     small: str
 
@@ -40,7 +45,7 @@ def render_html(report: Report) -> str:
     """The report as one self-contained HTML document."""
     script = asset("report.js")
     stage = _stage(report)
-    numbers = {id(one.row): one.number for one in stage.maps}
+    numbers = {id(one.of): one.number for one in stage.maps}
     return (
         environment()
         .get_template("report.html.j2")
@@ -73,17 +78,15 @@ def _stage(report: Report) -> _Stage:
     size = picture.size if picture else (max(1, report.file.width), max(1, report.file.height))
     maps: list[_Map] = []
     unreadable: list[str] = []
-    for row in report.evidence:
-        if row.map is None:
-            continue
-        values = overlay.read_map(row.map)
+    for of, title, weight, drawn in _drawn(report):
+        values = overlay.read_map(drawn)
         if values is None:
-            unreadable.append(row.detector)
+            unreadable.append(title)
             continue
         heat = overlay.data_uri(overlay.heat_png(values), "image/png")
         side = min(_THUMBNAIL_SIDE, max(size))
         small = overlay.data_uri(overlay.over_picture(values, picture, size, side), "image/jpeg")
-        maps.append(_Map(len(maps) + 1, row, heat, small))
+        maps.append(_Map(len(maps) + 1, of, title, weight, heat, small))
     return _Stage(
         *size,
         overlay.data_uri(report.preview, "image/jpeg") if picture and report.preview else None,
@@ -91,6 +94,16 @@ def _stage(report: Report) -> _Stage:
         tuple(maps),
         tuple(unreadable),
     )
+
+
+def _drawn(report: Report) -> Iterator[tuple[EvidenceRow | Sighting, str, str, str]]:
+    """What has a map: the row or match, a title, its weight, and the map."""
+    for row in report.evidence:
+        if row.map is not None:
+            yield row, row.detector, "weighed" if row.weighed else "exhibit, carries no weight", row.map
+    for match in report.seen or ():
+        if (drawn := answers.difference(match)) is not None:
+            yield match, f"Difference to {wording.plain(match.reference, 80)}", "added, removed or altered", drawn
 
 
 def _small(picture: Image.Image) -> str:

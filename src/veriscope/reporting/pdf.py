@@ -112,6 +112,7 @@ def story(report: Report) -> list[Flowable]:
         told += [
             paragraph(f"{wording.plain(sighting.reference, 300)} (score {sighting.score:.3g})", "strong"),
             paragraph(sighting.says, "body", 800),
+            *_laid(answers.difference(sighting), picture, report, "What was added, removed or altered"),
         ]
     if not report.seen:
         told.append(paragraph(wording.NOT_COMPARED if report.seen is None else wording.NOT_SEEN))
@@ -208,16 +209,21 @@ def _evidence(row: EvidenceRow, picture: Image.Image | None, report: Report) -> 
     detector, version = wording.plain(row.detector, 80), wording.plain(row.version, 60)
     name = f"{detector}, version {version}: {wording.question_word(row.question)}"
     parts = [paragraph(name, "strong", 240), paragraph(row.says, "body", 1000), paragraph(figures, "soft", 900)]
-    values = overlay.read_map(row.map) if row.map is not None else None
-    if values is not None:
-        size = picture.size if picture else (max(1, report.file.width), max(1, report.file.height))
-        laid = overlay.over_picture(values, picture, size, min(_MAP_SIDE, max(*size, 300)))
-        parts += [Spacer(1, 1.5 * mm), _drawing(laid, size, _WIDTH, _MAP_HEIGHT)]
-        parts.append(Spacer(1, 1.2 * mm))
-        parts.append(paragraph("Its map, dark violet low to yellow high, over the picture in grey.", "soft"))
-    elif row.map is not None:
-        parts.append(paragraph("Its map cannot be shown: it is not a picture this report accepts.", "soft"))
+    parts += _laid(row.map, picture, report, "Its map")
     return [*parts, Spacer(1, 2.5 * mm)]
+
+
+def _laid(drawn: str | None, picture: Image.Image | None, report: Report, title: str) -> list[Flowable]:
+    """A map over the picture in grey, and what it is; nothing where there is none."""
+    if drawn is None:
+        return []
+    values = overlay.read_map(drawn)
+    if values is None:
+        return [paragraph(f"{title} cannot be shown: it is not a picture this report accepts.", "soft")]
+    size = picture.size if picture else (max(1, report.file.width), max(1, report.file.height))
+    laid = overlay.over_picture(values, picture, size, min(_MAP_SIDE, max(*size, 300)))
+    caption = paragraph(f"{title}, dark violet low to yellow high, over the picture in grey.", "soft")
+    return [Spacer(1, 1.5 * mm), _drawing(laid, size, _WIDTH, _MAP_HEIGHT), Spacer(1, 1.2 * mm), caption]
 
 
 def table(rows: list[tuple[str, str]]) -> list[Flowable]:

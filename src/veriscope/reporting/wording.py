@@ -219,6 +219,8 @@ def _leaves(name: str, value: object, depth: int) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list) and any(isinstance(inner, dict | list) for inner in value) and depth < 6:
         for number, inner in enumerate(value, 1):
             yield from _leaves(f"{name} {number}", inner, depth + 1)
+    elif isinstance(value, str) and value.startswith("data:"):
+        return  # a picture: shown, not spelt out
     elif isinstance(value, list):
         yield name, ", ".join(str(inner) for inner in value[:100])
     else:

@@ -12,6 +12,7 @@ from reportlab.platypus import Flowable, PageBreak, Spacer
 from veriscope.evidence import Report
 from veriscope.reporting import overlay, page, pdf, wording
 from veriscope.server.cases import Case, CasePicture
+from veriscope.server.pages_pictures import layers
 from veriscope.server.pages_rendering import environment, when
 
 POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -24,7 +25,7 @@ class Drawn:
     """A map laid over the picture, as a data URI."""
 
     title: str
-    weighed: bool
+    weight: str
     picture: str
 
 
@@ -59,11 +60,11 @@ def _chapter(picture: CasePicture, report: Report | None) -> Chapter:
     shown = overlay.read_preview(report.preview)
     size = shown.size if shown else (max(1, report.file.width), max(1, report.file.height))
     maps = []
-    for row in report.evidence:
-        values = overlay.read_map(row.map) if row.map is not None else None
+    for layer in layers(report)[0]:
+        values = overlay.read_map(layer.data)
         if values is not None:
             laid = overlay.over_picture(values, shown, size, min(MAP_SIDE, max(size)))
-            maps.append(Drawn(row.detector, row.weighed, overlay.data_uri(laid, "image/jpeg")))
+            maps.append(Drawn(layer.title, layer.weight, overlay.data_uri(laid, "image/jpeg")))
     preview = overlay.data_uri(report.preview, "image/jpeg") if shown and report.preview else ""
     return Chapter(picture, report, preview, tuple(maps), tuple(wording.facts(report)))
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
 from veriscope.evidence import EvidenceRow, Report
-from veriscope.reporting import overlay, wording
+from veriscope.reporting import answers, overlay, wording
 from veriscope.server.cases import Case, CasePicture
 from veriscope.server.pages_cases import Anyone, Examiner, Form, Serving, found, see
 from veriscope.server.pages_rendering import missing, render
@@ -23,8 +23,6 @@ FILES: Final = {
     "thumbnail.jpg": ("thumbnail", "image/jpeg"),
     "pixels.png": ("pixels", "image/png"),
 }
-DIFFERENCE: Final = "difference_map"
-"""Where a match in the index keeps its difference map, a greyscale PNG as a data URI."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +79,8 @@ def layers(report: Report) -> tuple[list[Layer], dict[int, int]]:
             made.append(Layer(len(made) + 1, row.detector, row.says, "weighed" if row.weighed else "exhibit", row.map))
             of_row[place] = len(made)
     for match in report.seen or ():
-        difference = match.details.get(DIFFERENCE)
-        if isinstance(difference, str):
+        difference = answers.difference(match)
+        if difference is not None:
             title = f"Difference to {wording.plain(match.reference, 120)}"
             made.append(Layer(len(made) + 1, title, match.says, "match", difference))
     shown = [layer for layer in made if overlay.read_map(layer.data) is not None]
@@ -126,7 +124,6 @@ def picture(request: Request, service: Serving, who: Anyone, case_id: str, pictu
         weighed=[row for row in report.evidence if row.weighed],
         exhibits=[row for row in report.evidence if not row.weighed],
         facts=wording.facts(report),
-        difference=DIFFERENCE,
         **around,
     )
 

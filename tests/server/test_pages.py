@@ -9,9 +9,10 @@ pytest.importorskip("fastapi", reason="needs the extra: server")
 
 from tests.reporting import samples
 from tests.reporting.test_html import Page
+from tests.reporting.test_matches import match as a_match
 from tests.server import filling
 from tests.server.conftest import PHOTOGRAPH, running
-from veriscope.evidence import Report, Sighting
+from veriscope.evidence import Report
 from veriscope.server import pages_documents, pages_pictures
 from veriscope.server.pages_rendering import Pages
 
@@ -83,21 +84,21 @@ def test_metadata_is_a_tree(idle, service, case):
     assert "<bdi>DPM++ 2M</bdi>" in tree
 
 
-def test_a_match_shows_its_difference_map(idle, service, case):
-    report = samples.edited()
-    drawn = next(row.map for row in report.evidence if row.map)
-    match = Sighting(
-        reference="archive/x.jpg", score=0.8, says="Known since 2024.", details={"difference_map": drawn, "level": 4}
-    )
-    shown = Report.model_validate({**report.model_dump(by_alias=True), "seen": [match.model_dump()]})
-    picture = filling.add(service, case, shown)
-    text = idle.get(f"/cases/{case}/pictures/{picture}").text
-    assert "Difference to archive/x.jpg" in text.replace("\u200b", "")
-    assert "Show the difference on the picture" in text
+def test_a_match_shows_its_pictures_and_its_difference_map(idle, service, case):
+    report = samples.edited().model_copy(update={"seen": [a_match(reference="archive/x.jpg")]})
+    picture = filling.add(service, case, report)
+    base = f"/cases/{case}/pictures/{picture}"
+    text = idle.get(base).text
+    assert "Show on the picture: Difference to archive/x.jpg" in text.replace("\u200b", "")
     assert "data:image" not in text
     maps = len([row for row in report.evidence if row.map])
-    assert idle.get(f"/cases/{case}/pictures/{picture}/maps/{maps + 1}.png").status_code == 200
-    assert idle.get(f"/cases/{case}/pictures/{picture}/maps/{maps + 2}.png").status_code == 404
+    assert idle.get(f"{base}/maps/{maps + 1}.png").status_code == 200
+    assert idle.get(f"{base}/maps/{maps + 2}.png").status_code == 404
+    for name in ("original", "on_original", "on_picture"):
+        assert f"{base}/matches/1/{name}.jpg" in text
+        assert idle.get(f"{base}/matches/1/{name}.jpg").content.startswith(b"\xff\xd8")
+    assert idle.get(f"{base}/matches/2/original.jpg").status_code == 404
+    assert idle.get(f"{base}/matches/1/sha256.jpg").status_code == 404
 
 
 def test_documents_to_take_away(idle, service, case):

@@ -26,16 +26,18 @@ class Housekeeping:
     def __init__(self, database: Database, storage: Storage, keep_days: float) -> None:
         self.database, self.storage, self.keep_days = database, storage, keep_days
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start, with a round at once."""
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Stop after the round that is under way."""
         self._stop.set()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join()
 
     def round(self) -> None:

@@ -58,9 +58,8 @@ class Picture:
     truncated: bool = False
     notes: tuple[str, ...] = ()
     _views: dict[Hashable, Any] = field(default_factory=dict, repr=False)
-    _locks: dict[Hashable, threading.RLock] = field(
-        default_factory=dict, repr=False
-    )  # one a view: others need not wait
+    # One a view: whoever asks for another need not wait.
+    _locks: dict[Hashable, threading.RLock] = field(default_factory=dict, repr=False)
 
     @property
     def width(self) -> int:

@@ -43,7 +43,7 @@ class Coefficients:
     @property
     def methods(self) -> frozenset[str]:
         """Those that weigh anything."""
-        return frozenset(self.place) | frozenset(self.picture)
+        return frozenset({*self.place, *self.picture} - {"offset"})
 
 
 @lru_cache(maxsize=2)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections import deque
 from collections.abc import Container, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
 
@@ -58,18 +59,32 @@ def heard(
 ) -> Iterator[tuple[Localiser, Localisation]]:
     """Each usable method of these names that applies to the picture, with what it found; one that fails is passed over.
 
-    Two are under way at a time where there is more than one thread, the slow ones first; each is asked once for a picture.
+    Two are under way at a time where there is more than one thread, the slow ones first; each is asked once for a picture. One
+    that hangs holds its caller, as in any examination until the time limit, and never the end of the process.
     """
     wanted = [method for method in usable() if method.quick or not quick]
     asked = [method for method in wanted if names is None or method.name in names]
-    with ThreadPoolExecutor(min(SIDE_BY_SIDE, models.THREADS or os.cpu_count() or 1)) as pool:
-        under_way = {method: pool.submit(method.locate, picture) for method in sorted(asked, key=_pace)}
-        for method in asked:
-            found = None
+    waiting, found = deque(sorted(asked, key=_pace)), dict[str, Localisation | None]()
+
+    def work() -> None:
+        while True:
+            try:
+                method = waiting.popleft()
+            except IndexError:
+                return
             with suppress(Exception):  # one that fails says so in its own evidence
-                found = under_way[method].result()
-            if found is not None:
-                yield method, found
+                found[method.name] = method.locate(picture)
+
+    beside = min(SIDE_BY_SIDE, models.THREADS or os.cpu_count() or 1) - 1  # this thread works, too
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(beside)]
+    for thread in threads:
+        thread.start()
+    work()
+    for thread in threads:
+        thread.join()
+    for method in asked:
+        if (localisation := found.get(method.name)) is not None:
+            yield method, localisation
 
 
 def _pace(method: Localiser) -> tuple[bool, bool]:

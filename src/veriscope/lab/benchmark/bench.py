@@ -155,7 +155,7 @@ class Bench:
 
     def installed(self) -> None:
         """Every detector on every picture, as it is and after 75 % + JPEG 70."""
-        self._ask([(row, (AS_IS, SHARED)) for row in self.tested])
+        self._ask([(row, (AS_IS, SHARED)) for row in self.tested], self.detectors)
 
     def sweeps(self) -> None:
         """Some of the pictures after each perturbation, and what the detectors of ``swept_by`` make of them."""
@@ -163,14 +163,11 @@ class Bench:
         variants = tuple(dict.fromkeys((AS_IS, *self.order.variants, *REENCODINGS)))
         self._ask([(row, variants) for row in some], self._sweepers)
 
-    def _ask(self, jobs: Sequence[tuple[Row, Sequence[str]]], whom: Sequence[plugins.Detector] | None = None) -> None:
-        asked = self.detectors if whom is None else whom
-        entries, left_out = measuring.measure(jobs, [*asked, *self._cheats], self.results, say=self.say)
+    def _ask(self, jobs: Sequence[tuple[Row, Sequence[str]]], whom: Sequence[plugins.Detector]) -> None:
+        entries, left_out = measuring.measure(jobs, [*whom, *self._cheats], self.results, say=self.say)
         seen = {(entry.key, entry.variant): entry for entry in self.entries}
         for entry in entries:
-            before = seen.get((entry.key, entry.variant))
-            answers = {**before.answers, **entry.answers} if before else entry.answers
-            seen[entry.key, entry.variant] = replace(entry, answers=answers)
+            measuring.join(seen, entry)
         self.entries = list(seen.values())
         self.tables["left_out"] = sorted({*self.tables["left_out"], *left_out})
         ensemble = [detector.name for detector in measuring.shipped()] if self._wanted(ENSEMBLE) else []

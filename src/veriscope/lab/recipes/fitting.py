@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from veriscope.lab.data.manifest import Row
 from veriscope.lab.recipes.recipe import Say, Settings, write_json
 
 Module = TypeVar("Module", bound=lightning.LightningModule)
@@ -53,6 +54,49 @@ class Learning(lightning.LightningModule):
         optimiser = torch.optim.AdamW(wanted, self.settings.rate, weight_decay=self.decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.settings.epochs, self.settings.rate / 20)
         return [optimiser], [schedule]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What came of ``fit_aside``.
+
+    Attributes:
+        training: with the best weights loaded, in evaluation mode, on the CPU.
+        aside: batches of sources kept aside, to report on; made as they are asked for, once.
+        rows: of the pictures that it was fitted on.
+    """
+
+    training: Learning
+    aside: Iterator[tuple[torch.Tensor, ...]]
+    rows: list[Row]
+
+
+def fit_aside(
+    make: Callable[[], Learning],
+    batches: Dataset[Any],
+    stopping: Dataset[Any],
+    reporting: Dataset[Any],
+    rows: list[Row],
+    work: Path,
+    settings: Settings,
+    say: Say,
+) -> Fitted:
+    """Seed, train by ``fit_module``, and give what is to be reported on.
+
+    Args:
+        make: the untrained module, made after the seed is set.
+        batches, work, settings, say: as for ``fit_module``.
+        stopping: batches that decide which epoch was best; made once.
+        reporting: batches for ``Fitted.aside``.
+        rows: those behind ``batches``.
+    """
+    lightning.seed_everything(settings.seed, workers=True, verbose=False)
+    training = fit_module(make(), batches, list(_each(stopping)), work, settings, say)
+    return Fitted(training.eval().cpu(), _each(reporting), rows)
+
+
+def _each(batches: Dataset[Any]) -> Iterator[Any]:
+    return (batches[index] for index in range(len(batches)))  # type: ignore[arg-type]  # it has a length
 
 
 def fit_module(

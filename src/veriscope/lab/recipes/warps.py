@@ -1,8 +1,7 @@
 """Train the detector ``warps``: pictures warped as by liquify brushes told from untouched ones, place by place.
 
 Cuts of real pictures are kept; warps and histories are drawn anew whenever a square is asked for. Warped and untouched squares
-go through the same draws of size and saving, before and after, so that the warp alone tells them apart; half of them are fresh,
-without an after, because from aged ones alone it learned nothing in ten minutes. The calibration is
+go through the same draws of size and saving, before and after, so that the warp alone tells them apart. The calibration is
 that of whole pictures of sources kept aside, each once as it is and once warped, read by the same function as in use.
 
 Paper: Wang et al. 2019 (Detecting Photoshopped Faces by Scripting Photoshop).
@@ -48,7 +47,6 @@ from veriscope.weighing import fit_panel
 
 CUT = 288  # pixels a side, before the warp
 SIDE = 192  # pixels a side of what the network learns from
-FRESH = 0.5  # share of squares and pictures that are neither made smaller nor saved again after the warp
 SMALLEST = 0.7  # times each side: to which a picture is made smaller after the warp
 CUT_SMALLEST = 0.5  # as above, before it: a large picture is cut at a random size
 STOPPING, REPORTING = 0, 1  # folds
@@ -112,8 +110,7 @@ def square_of(
         generator: of the draws, which are the same for warped and untouched squares but for the warp.
         warped: whether it is warped.
     Returns:
-        uint8 (192, 192, 3) after a warp, made smaller and saved unless it is fresh; float32 (192, 192, 2) in its pixels,
-        zero if untouched.
+        uint8 (192, 192, 3) after a warp, made smaller and saved; float32 (192, 192, 2) in its pixels, zero if untouched.
     """
     if generator.random() < 0.5:
         cut = np.ascontiguousarray(cut[:, ::-1])
@@ -125,12 +122,9 @@ def square_of(
         pixels, flow = random_warp(cut, generator, face_box(row, side, side))
         far = flows.lengths(flow).argmax()
         centre = np.array(np.divmod(far, side))
-    fresh = generator.random() < FRESH
-    part = SIDE if fresh else round(SIDE / max(generator.uniform(SMALLEST, 1.0), SIDE / side))
+    part = round(SIDE / max(generator.uniform(SMALLEST, 1.0), SIDE / side))
     top, left = (int(at) for at in np.clip(centre - generator.integers(part // 4, part - part // 4, 2), 0, side - part))
     pixels, flow = pixels[top : top + part, left : left + part], flow[top : top + part, left : left + part]
-    if fresh:
-        return np.ascontiguousarray(pixels), np.ascontiguousarray(flow)
     return _aged(pixels, flow, SIDE, SIDE, generator)
 
 
@@ -217,17 +211,16 @@ def read_aside(rows: Sequence[Row], network: Path, settings: Settings, say: Say)
         settings: the seed.
         say: called with a line of progress.
     Returns:
-        arrays (M,): "score", "warped" and "fresh" (0 or 1), "row" (a place in ``rows``), and of warped ones, else no number:
+        arrays (M,): "score", "warped" (0 or 1), "row" (a place in ``rows``), and of warped ones, else no number:
         "end_point" and "standing_still", the mean error in pixels over what was moved of the flow and of none at all, and
         "pixel_f1", of the places called at even odds.
     """
     session = onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
-    found: list[tuple[float, ...]] = []  # a fresh picture and an aged one in turn
+    found: list[tuple[float, ...]] = []
     for place, row in enumerate(rows):
         for warped in (False, True):
             generator = np.random.default_rng(zlib.crc32(f"{row.key}#{warped}#{settings.seed}".encode()))
-            fresh = place % 2 == 0
-            pixels, truth = _whole(row, generator, warped=warped, fresh=fresh)
+            pixels, truth = _whole(row, generator, warped=warped)
             flow, logits = warps.seen(pixels, lambda part: session.run(list(warps.OUTPUTS), {"pixels": part}))
             truth = cv2.resize(truth, flow.shape[1::-1], interpolation=cv2.INTER_AREA)
             moved = flows.lengths(truth) > LEAST
@@ -236,23 +229,21 @@ def read_aside(rows: Sequence[Row], network: Path, settings: Settings, say: Say)
                 moved_there = chance(logits)
                 error, still = flows.lengths(flow - truth)[moved].mean(), flows.lengths(truth)[moved].mean()
                 told = float(error), float(still), f1(moved_there, moved)
-            found.append((warps.pooled(logits), float(warped), float(place), float(fresh), *told))
+            found.append((warps.pooled(logits), float(warped), float(place), *told))
         if place % 50 == 49:
             say(f"read: {place + 1} of {len(rows)} pictures kept aside")
-    columns = np.array(found, np.float64).reshape(-1, 7).T
-    names = ("score", "warped", "row", "fresh", "end_point", "standing_still", "pixel_f1")
+    columns = np.array(found, np.float64).reshape(-1, 6).T
+    names = ("score", "warped", "row", "end_point", "standing_still", "pixel_f1")
     return dict(zip(names, columns, strict=True))
 
 
-def _whole(row: Row, generator: np.random.Generator, *, warped: bool, fresh: bool) -> tuple[NDArray[np.uint8], Flow]:
+def _whole(row: Row, generator: np.random.Generator, *, warped: bool) -> tuple[NDArray[np.uint8], Flow]:
     rgb = load_pixels(row)
     height, width = rgb.shape[:2]
     rgb, _, _ = history(rgb, np.zeros((height, width), bool), generator, "before")
     flow = np.zeros((height, width, 2), np.float32)
     if warped:
         rgb, flow = random_warp(rgb, generator, face_box(row, height, width))
-    if fresh:
-        return rgb, flow
     scale = generator.uniform(SMALLEST, 1.0)
     return _aged(rgb, flow, max(64, round(height * scale)), max(64, round(width * scale)), generator)
 
@@ -305,7 +296,7 @@ class WarpsRecipe:
         sources = np.array([row.source for row in rows])
         data = (
             f"{len(rows)} pictures of real sources that neither trained the network nor stopped its training, half of them "
-            "warped at random, each after a random history, half of them fresh from the warp and half saved again after it"
+            "warped at random, each after a random history"
         )
         panel = fit_panel(
             Question.EDITED,
@@ -323,11 +314,6 @@ class WarpsRecipe:
             settings,
             {
                 **figures_of(read["warped"], read["score"], sources),
-                **{
-                    f"auc_{name}": round(auc(read["score"][those], read["warped"][those] > 0), 4)
-                    for name, those in (("fresh", read["fresh"] > 0), ("aged", read["fresh"] == 0))
-                    if those.any()
-                },
                 **{
                     name: round(float(np.nanmean(read[name])), 4)
                     for name in ("pixel_f1", "end_point", "standing_still")

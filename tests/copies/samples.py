@@ -8,12 +8,13 @@ from skimage import data
 
 from veriscope import open_picture
 from veriscope.copies.describing import Entry, entry
-from veriscope.copies.descriptor import Statistics
+from veriscope.copies.descriptor import default, make
 
 NAMES = ("coffee", "chelsea", "astronaut", "rocket")
 PICTURES = {name: getattr(data, name)() for name in NAMES}
 TEXTURE = np.repeat(data.brick()[:, :, None], 3, 2)
-SIZE = Statistics.size
+DESCRIPTOR = make(default())
+SIZE = DESCRIPTOR.size
 
 
 def picture(rgb, name="made.png", quality=0):
@@ -24,7 +25,7 @@ def picture(rgb, name="made.png", quality=0):
 
 def known(name, **options):
     """A row of a picture by its own name."""
-    return entry(picture(PICTURES[name], name), Statistics(), reference=name, **options)
+    return entry(picture(PICTURES[name], name), DESCRIPTOR, reference=name, **options)
 
 
 def row(number, hash_=None, quality=100):

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("lancedb")
 
-from tests.copies.samples import SIZE, known, row
+from tests.copies.samples import DESCRIPTOR, SIZE, known, row
 from veriscope.copies import descriptor, store
 from veriscope.copies.duplicates import duplicates, grouped, pairs, save
 from veriscope.copies.locking import locked
@@ -97,8 +97,9 @@ def test_another_hash_names_both(index):
 
 @pytest.mark.parametrize("made", [{"version": "0"}, {"size": 12}])
 def test_another_descriptor_names_both(index, made):
-    alter(index.folder, descriptor={"name": "statistics", "version": "1", "size": SIZE} | made)
-    with pytest.raises(VeriscopeError, match=rf"descriptor statistics . of \d+ floats; .* statistics 1 of {SIZE}"):
+    name, version = DESCRIPTOR.name, DESCRIPTOR.version
+    alter(index.folder, descriptor={"name": name, "version": version, "size": SIZE} | made)
+    with pytest.raises(VeriscopeError, match=rf"descriptor {name} .+ of \d+ floats; .* {name} {version} of {SIZE}"):
         Index.open(index.folder)
 
 
@@ -110,7 +111,7 @@ def test_an_unknown_descriptor_is_named(index):
 
 def test_asking_an_index_for_another_descriptor_is_refused(index, monkeypatch):
     monkeypatch.setitem(descriptor.AVAILABLE, "other", descriptor.Statistics)
-    with pytest.raises(VeriscopeError, match="made with the descriptor 'statistics', not 'other'"):
+    with pytest.raises(VeriscopeError, match=f"made with the descriptor '{DESCRIPTOR.name}', not 'other'"):
         Index.create(index.folder, "other")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from veriscope import batch
+from veriscope.cli import index_patterns
 from veriscope.errors import VeriscopeError
 from veriscope.picture import Limits, open_picture
 from veriscope.processes import in_processes
@@ -85,6 +86,7 @@ def add_to(commands: Any) -> None:
     grouping.add_argument("--json", action="store_true", help="print counts, histograms and groups as JSON")
     grouping.set_defaults(run=duplicates)
 
+    index_patterns.add_to(actions)
     for action in (adding, removing, searching, counting, checking, grouping):
         action.add_argument("--index", type=Path, required=True, metavar="DIR", help="the index's folder")
 

@@ -70,15 +70,17 @@ def plausible(transform: Homography, places: Floats, mirrored: bool) -> bool:
     return bool(SCALES[0] <= stretches[1] and stretches[0] <= SCALES[1] and stretches[1] >= LEAST_ASPECT * stretches[0])
 
 
-def warped(plane: NDArray[np.generic], transform: Homography, shape: tuple[int, ...]) -> Floats:
-    """A plane or picture seen through the transform in a frame of ``shape``, float32, 0 outside; it is not aliased."""
+def warped(
+    plane: NDArray[np.generic], transform: Homography, shape: tuple[int, ...], border: int = cv2.BORDER_CONSTANT
+) -> Floats:
+    """A plane or picture seen through the transform in a frame of ``shape``, float32, outside 0 by default; not aliased."""
     values = np.asarray(plane, np.float32)
     scale = local_scale(transform, values.shape)
     if scale < 0.75:
         size = max(2, round(values.shape[1] * scale)), max(2, round(values.shape[0] * scale))
         transform = transform @ inverse(resizing(values.shape, (size[1], size[0])))
         values = np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), np.float32)
-    made = cv2.warpPerspective(values, transform, (shape[1], shape[0]), flags=cv2.INTER_LINEAR)
+    made = cv2.warpPerspective(values, transform, (shape[1], shape[0]), flags=cv2.INTER_LINEAR, borderMode=border)
     return np.asarray(made, np.float32)
 
 

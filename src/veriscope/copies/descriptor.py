@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from veriscope import models
+from veriscope.copies.learned import MODEL, Learned
 from veriscope.errors import VeriscopeError
 
 SIDE = 128  # pixels of the longer side that is looked at
@@ -81,8 +83,12 @@ class Statistics:
         return np.stack([describe(rgb), describe(np.ascontiguousarray(rgb[:, ::-1]))])
 
 
-AVAILABLE: dict[str, Callable[[], Descriptor]] = {Statistics.name: Statistics}
-DEFAULT = Statistics.name
+AVAILABLE: dict[str, Callable[[], Descriptor]] = {Learned.name: Learned, Statistics.name: Statistics}
+
+
+def default() -> str:
+    """The name of a new index's descriptor: the learned one, or the unlearned one where no network is installed."""
+    return Learned.name if MODEL in models.registry() else Statistics.name
 
 
 def make(name: str, *, asked_by: str = "") -> Descriptor:

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from veriscope.copies import pdq, verification
+from veriscope.copies.asking import questions
 from veriscope.copies.describing import hashed
 from veriscope.copies.judging import Candidate, Match, judged
 from veriscope.copies.store import Index
@@ -65,9 +66,14 @@ def candidates(index: Index, picture: Picture) -> list[Candidate]:
 
 
 def _by_vector(index: Index, picture: Picture) -> list[tuple[int, float]]:
-    """The ids of the rows that any view of the query comes nearest to, with their cosines, best first."""
-    best: dict[int, float] = {}
-    for number, vector in enumerate(index.descriptor.of_query(picture.rgb)):
+    """The ids of the rows that any view of the query comes nearest to, with their cosines.
+
+    They are ranked by how far they lie above the surroundings of the view that brought them.
+    """
+    asked = questions(picture.rgb, index.descriptor, index.folder)
+    best: dict[int, tuple[float, float]] = {}  # how far above the surroundings, and how near
+    for number, (vector, crowd) in enumerate(zip(asked.vectors, asked.crowds, strict=True)):
         for row, similarity in index.nearest(vector, BY_VIEW if number else BY_WHOLE):
-            best[row] = max(similarity, best.get(row, -1.0))
-    return sorted(best.items(), key=lambda item: -item[1])[:BY_VECTOR]
+            best[row] = max((similarity - float(crowd), similarity), best.get(row, (-2.0, -2.0)))
+    order = sorted(best, key=lambda row: -best[row][0])
+    return [(row, best[row][1]) for row in order[:BY_VECTOR]]

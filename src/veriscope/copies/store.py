@@ -70,7 +70,7 @@ class Index:
 
         Args:
             folder: of the index; made where it is missing.
-            descriptor: the name of a new index's, ``descriptor.DEFAULT`` where empty; an existing one must have the same.
+            descriptor: the name of a new index's, ``descriptor.default()`` where empty; an existing one must have the same.
             wait: seconds for another writer.
         Raises:
             VeriscopeError: it cannot be made, or was made by another version or descriptor.
@@ -81,7 +81,7 @@ class Index:
             raise VeriscopeError(f"{folder}: cannot be made ({error.strerror})") from error
         with locked(folder / "write.lock", wait):
             if not (folder / FACTS).exists():
-                _begin(folder, descriptors.make(descriptor or descriptors.DEFAULT))
+                _begin(folder, descriptors.make(descriptor or descriptors.default()))
             index = cls.open(folder)
         if descriptor and descriptor != index.descriptor.name:
             raise VeriscopeError(

@@ -124,10 +124,10 @@ def _read(query: Points, reference: Points, mirrored: bool, negative: bool) -> V
     """What one reading of the reference's descriptors leads to."""
     start, end = matches(read_as(reference.descriptors, mirrored, negative), query.descriptors)
     here, there = reference.places[start], query.places[end]
-    fitted = _transform(here, there, mirrored)
-    if fitted is None:
+    found = fitted(here, there, mirrored)
+    if found is None:
         return None
-    transform, fits = fitted
+    transform, fits = found
     inliers = _distinct(here[fits], there[fits])
     if inliers < LEAST_INLIERS:
         return None
@@ -182,8 +182,15 @@ def _second(rows: Floats) -> Floats:
     return np.asarray(np.partition(rows, -2, axis=1)[:, -2], np.float32)
 
 
-def _transform(here: Floats, there: Floats, mirrored: bool) -> tuple[Homography, NDArray[np.bool_]] | None:
-    """The affine transform or the homography that more matches fit; the affine one unless the other gains clearly."""
+def fitted(here: Floats, there: Floats, mirrored: bool) -> tuple[Homography, NDArray[np.bool_]] | None:
+    """The affine transform or the homography that more matches fit; the affine one unless the other gains clearly.
+
+    Args:
+        here, there: (N, 2), x and y of matches.
+        mirrored: whether the transform must turn the picture over.
+    Returns:
+        what takes (x, y, 1) of ``here`` to ``there``, and bool (N,), which matches fit it; None where nothing plausible does.
+    """
     if len(here) < LEAST_INLIERS:
         return None
     best: tuple[Homography, NDArray[np.bool_]] | None = None

@@ -35,6 +35,9 @@ def add_to(actions: Any) -> None:
     )
     bench.add_argument("--slow-most", type=int, default=12, metavar="N", help="--most for the frozen tower (12)")
     bench.add_argument("--slow-distractors", type=int, default=400, metavar="N", help="likewise (400)")
+    bench.add_argument(
+        "--verified-most", type=int, default=8, metavar="N", help="pictures whose copies are also verified (8; 0: none)"
+    )
     bench.set_defaults(run=run_bench)
     differing = actions.add_parser("bench-differences", help="measure which edited regions the difference map finds")
     differing.add_argument("--edits", type=Path, required=True, metavar="FILE", help="of veriscope lab make-edits")
@@ -72,7 +75,7 @@ def run_bench(options: argparse.Namespace) -> int:
     with extra():
         from veriscope.lab.benchmark.copies_bench import CopiesBench, Order
         from veriscope.lab.benchmark.copies_described import MEASURES, described
-    least = min(options.distractors, options.slow_distractors, options.seed, options.processes)
+    least = min(options.distractors, options.slow_distractors, options.seed, options.processes, options.verified_most)
     if least < 0 or min(options.most, options.slow_most) < 8:
         raise VeriscopeError("--most must be at least 8, and no other number negative")
     known = described()
@@ -91,6 +94,7 @@ def run_bench(options: argparse.Namespace) -> int:
         processes=options.processes or os.cpu_count() or 1,
         slow_most=options.slow_most,
         slow_distractors=options.slow_distractors,
+        verified_most=options.verified_most,
         command=shlex.join(["veriscope", *words()]),
     )
     tables = CopiesBench(order, [one for one in MEASURES if one.of in wanted], described, to_stderr).run()

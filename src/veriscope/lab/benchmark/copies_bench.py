@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from veriscope.copies.normalisation import background
 from veriscope.copies.patterns import Pattern
 from veriscope.errors import VeriscopeError
-from veriscope.lab.benchmark.copies_described import MEASURES, SLOW, Measure, described
+from veriscope.lab.benchmark.copies_described import MEASURES, SEARCHED, SLOW, Measure, described
 from veriscope.lab.benchmark.copies_patterns import learned_maps
 from veriscope.lab.benchmark.copies_protocol import Ranking, measured, restricted
 from veriscope.lab.benchmark.copies_vectors import (
     CHAINS,
+    COPIED_A_PIECE,
     STRANGER,
     Described,
     Vectors,
@@ -34,6 +35,7 @@ from veriscope.lab.benchmark.copies_vectors import (
     query_pieces,
     rendered_pieces,
 )
+from veriscope.lab.benchmark.copies_verified import reranked
 from veriscope.lab.data.copy_patterns import HELD_OUT, PATTERNS, TRAINING
 from veriscope.lab.data.manifest import read_manifests, spread
 from veriscope.reporting.files import write_atomically
@@ -57,6 +59,7 @@ class Order:
         seed: of the copies.
         processes: that make and describe pictures.
         slow_most, slow_distractors: the same for descriptors that are slow.
+        verified_most: pictures whose copies are also searched for as an index does, with verification; 0 for none.
         command: that prints these figures again.
     """
 
@@ -70,6 +73,7 @@ class Order:
     processes: int = 1
     slow_most: int = 12
     slow_distractors: int = 400
+    verified_most: int = 0
     command: str = ""
 
 
@@ -112,7 +116,9 @@ class CopiesBench:
         fast = [measure for measure in self.measures if measure.of not in SLOW]
         tables: dict[str, Any] = {"about": self._about(), "figures": self._figures(fast)}
         if len(fast) < len(self.measures):
-            fewer = replace(self.order, most=self.order.slow_most, distractors=self.order.slow_distractors)
+            fewer = replace(
+                self.order, most=self.order.slow_most, distractors=self.order.slow_distractors, verified_most=0
+            )
             part = CopiesBench(fewer, self.measures, self.vectors.made_anew, self.say)
             tables |= {"about_slow": part._about(), "figures_slow": part._figures(self.measures)}
         write_atomically(self.order.out / "copies.json", json.dumps(tables, indent=1).encode())
@@ -148,6 +154,12 @@ class CopiesBench:
             maps = self._maps(measure.of) if measure.taught else ()
             figures += self._read_off(measure.name, measure.ranking(asked, held, known, maps), known)
             self.say(f"{measure.name}: measured")
+        if self.order.verified_most and SEARCHED in measures:
+            some = queries[: -(-self.order.verified_most // COPIED_A_PIECE)]
+            asked, held = self.vectors.read(some, SEARCHED.of), self.vectors.read(references, SEARCHED.of)
+            places = SEARCHED.candidates(asked, held)
+            ranking = reranked(places, known[: len(asked)], some, references, self.order.processes, self.say)
+            figures += self._read_off(f"{SEARCHED.name}, verified", ranking, known[: len(asked)])
         return figures
 
     def _maps(self, name: str) -> list[Pattern]:
@@ -155,7 +167,7 @@ class CopiesBench:
         return learned_maps(self.others, self.vectors, name, background(), self.order.seed, self.say)
 
     def _read_off(self, name: str, ranking: Ranking, known: NDArray[np.int64]) -> list[dict[str, Any]]:
-        pattern = np.tile(np.array(self.patterns, dtype=object), len(self.copied))
+        pattern = np.tile(np.array(self.patterns, dtype=object), len(known) // len(self.patterns))
         single = tuple(one for one in self.patterns if one not in CHAINS)
         groups: dict[str, tuple[str, ...]] = {"all": single}
         groups["training patterns"] = tuple(one for one in single if one in TRAINING)

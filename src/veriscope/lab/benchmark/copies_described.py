@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from veriscope.copies.patterns import Pattern
 from veriscope.errors import ModelError
 from veriscope.lab.benchmark.copies_patterns import asked_again
-from veriscope.lab.benchmark.copies_protocol import Ranking, ranked
+from veriscope.lab.benchmark.copies_protocol import Ranking, nearest_of, ranked
 from veriscope.lab.benchmark.copies_vectors import Described
 
 Pixels = NDArray[np.uint8]
@@ -51,11 +51,22 @@ class Measure:
             queries, references, known: as ``queries``, ``references`` and ``originals`` of ``ranked``.
             maps: for one that is taught.
         """
+        asked, held, crowds = self._given(queries, references, maps)
+        return ranked(asked, held, known, crowds=crowds)
+
+    def candidates(self, queries: NDArray[Any], references: NDArray[Any]) -> NDArray[np.int64]:
+        """The numbers of the references that each query brings first, ``(Q, 10)``."""
+        asked, held, crowds = self._given(queries, references, ())
+        return nearest_of(asked, held, crowds=crowds)[1]
+
+    def _given(
+        self, queries: NDArray[Any], references: NDArray[Any], maps: Sequence[Pattern]
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float32] | None]:
         if not self.parts and queries.ndim == 3:
             queries, references = queries[:, :1], np.ascontiguousarray(references[:, 0])
         if self.taught:
             queries = asked_again(queries, maps)
-        return ranked(queries, references, known, crowds=self._crowds(queries) if self.normalised else None)
+        return queries, references, self._crowds(queries) if self.normalised else None
 
     def _crowds(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
         from veriscope.copies.normalisation import background, crowd
@@ -76,6 +87,9 @@ MEASURES = (
     Measure("learned, parts, normalised, taught", "learned", parts=True, normalised=True, taught=True),
     Measure("tower", "tower"),
 )
+
+
+SEARCHED = MEASURES[6]  # what brings an index's candidates
 
 
 def phash(rgb: Pixels) -> NDArray[np.uint8]:

@@ -44,20 +44,27 @@ def ranked(
         nearest: how many of each enter.
         crowds: (Q,) or (Q, P) what is taken off the similarities of each vector of a query; nothing by default.
     """
+    scores, places = nearest_of(queries, references, nearest, crowds)
+    right = places == originals[:, None]
+    return Ranking(scores.ravel(), right.ravel(), np.repeat(np.arange(len(queries)), scores.shape[1]))
+
+
+def nearest_of(
+    queries: NDArray[Any],
+    references: NDArray[Any],
+    nearest: int = NEAREST,
+    crowds: NDArray[np.float32] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Scores and numbers of the nearest references of each query, both (Q, nearest), unordered; arguments as of ``ranked``."""
     nearest = min(nearest, len(references))
-    scores, best = [], []
+    scores, places = [], []
     for start in range(0, len(queries), QUERIES_AT_ONCE):
         some = slice(start, start + QUERIES_AT_ONCE)
         alike = likeness(queries[some], references, None if crowds is None else crowds[some])
         found = np.argpartition(-alike, nearest - 1, axis=1)[:, :nearest]
-        best.append(found)
+        places.append(found)
         scores.append(np.take_along_axis(alike, found, 1))
-    places = np.concatenate(best)
-    return Ranking(
-        np.concatenate(scores).ravel().astype(np.float64),
-        (places == originals[:, None]).ravel(),
-        np.repeat(np.arange(len(queries)), nearest),
-    )
+    return np.concatenate(scores).astype(np.float64), np.concatenate(places)
 
 
 def likeness(

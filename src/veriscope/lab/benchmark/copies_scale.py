@@ -16,7 +16,7 @@ import numpy as np
 
 from veriscope.copies import pdq
 from veriscope.copies.describing import small_jpeg
-from veriscope.copies.descriptor import DEFAULT, make
+from veriscope.copies.descriptor import default, make
 from veriscope.copies.verification import points, verify_points
 from veriscope.lab.data.procedural import telling
 
@@ -54,7 +54,7 @@ class Rates:
 def measured_rates(seed: int = 0) -> Rates:
     """What this machine does at the moment, on rendered pictures of 512 px and random hashes."""
     pictures = [telling(np.random.default_rng((seed, number)), 512).picture(512) for number in range(2)]
-    descriptor = make(DEFAULT)
+    descriptor = make(default())
 
     def describe() -> None:
         pdq.pdq(pictures[0])

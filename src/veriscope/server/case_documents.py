@@ -11,7 +11,6 @@ from reportlab.platypus import Flowable, PageBreak, Spacer
 
 from veriscope.evidence import Report
 from veriscope.reporting import overlay, page, pdf, wording
-from veriscope.reporting.pdf_setting import build, heading, paragraph, table
 from veriscope.server.cases import Case, CasePicture
 from veriscope.server.pages_pictures import layers
 from veriscope.server.pages_rendering import environment, when
@@ -72,29 +71,29 @@ def _chapter(picture: CasePicture, report: Report | None) -> Chapter:
 
 def as_pdf(case: Case, reports: list[tuple[CasePicture, Report | None]]) -> bytes:
     """A case as a PDF: a page about the case, then each picture's report from a page of its own."""
-    small = partial(paragraph, style="soft")
+    small = partial(pdf.paragraph, style="soft")
     told: list[Flowable] = [
         small(f"Veriscope, a case of {len(reports)} {'picture' if len(reports) == 1 else 'pictures'}"),
         Spacer(1, 3 * mm),
-        paragraph(case.title, "headline", 300),
+        pdf.paragraph(case.title, "headline", 300),
         small(f"Opened {when(case.created)} by {case.created_by}"),
-        heading("The pictures"),
+        pdf.heading("The pictures"),
     ]
     for picture, report in reports:
-        told += [paragraph(picture.name, "strong", 200)]
-        told.append(paragraph(report.headline if report else _unexamined(picture), "body", 1000))
+        told += [pdf.paragraph(picture.name, "strong", 200)]
+        told.append(pdf.paragraph(report.headline if report else _unexamined(picture), "body", 1000))
     if case.notes:
-        told.append(heading("Notes"))
+        told.append(pdf.heading("Notes"))
     for note in case.notes:
         told += [small(f"{note.who}, {when(note.created)}")]
-        told += [paragraph(line, "body") for line in note.text.splitlines() if line.strip()]
+        told += [pdf.paragraph(line, "body") for line in note.text.splitlines() if line.strip()]
         told.append(Spacer(1, 2 * mm))
-    told.append(heading("What was done"))
-    told += table([(when(event.created), f"{event.who} {event.what}") for event in case.events])
+    told.append(pdf.heading("What was done"))
+    told += pdf.table([(when(event.created), f"{event.who} {event.what}") for event in case.events])
     for _, report in reports:
         if report is not None:
             told += [PageBreak(), *pdf.story(report)]
-    return build(told, f"Veriscope case: {case.title}", "A case", f"Case: {case.title}")
+    return pdf.build(told, f"Veriscope case: {case.title}", "A case", f"Case: {case.title}")
 
 
 def _unexamined(picture: CasePicture) -> str:

@@ -103,6 +103,16 @@ def pixels(report: Report) -> list[Brief]:
     ]
 
 
+def shortened(text: str, most: int = 240) -> str:
+    """A sentence for a small place, cut between words.
+
+    >>> shortened("A long sentence about a picture.", 18)
+    'A long sentence…'
+    """
+    line = wording.plain(text)
+    return line if len(line) <= most else line[:most].rpartition(" ")[0].rstrip(" ,;:(") + "…"
+
+
 def hidden(report: Report) -> list[Hidden]:
     """What resizing or saving again has taken from the detectors, the heaviest loss first."""
     of: dict[str, list[EvidenceRow]] = {}

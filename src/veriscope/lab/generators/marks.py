@@ -25,7 +25,7 @@ Colour = tuple[int, int, int]
 HEIGHT = 240  # pixels of a logo
 PAGE = 1024, 720  # pixels of a page
 SHARES = 0.1, 0.35  # of a page's width that a logo takes
-SYLLABLES = "ka lo mi ver son ta pex ri no dal qui zen ora bit fin cur gel ax tro vi me".split()
+SYLLABLES = tuple("ka lo mi ver son ta pex ri no dal qui zen ora bit fin cur gel ax tro vi me".split())  # noqa: SIM905
 STRENGTH = 16  # grey levels: bound of the perturbation
 
 

@@ -14,12 +14,23 @@ from veriscope.cli.opening import add_limits, limits_of
 from veriscope.errors import VeriscopeError
 from veriscope.picture import open_picture
 
+RAW = argparse.RawDescriptionHelpFormatter
+ADD = """\
+A mark is a logo or the screenshot of a page; it may have several pictures. The list lies in the folder of an index, beside what it
+holds, and can be there alone. A picture that is there under the name already is left out.
+"""
+CHECK = """\
+A mark is found by its outlines, so in other colours, mirrored, turned by up to 15 degrees, or half covered. JSON: {"query",
+"matches": [{"mark", "reference", "score", "box", "says"}]}, best first; box is left, top, right, bottom as fractions of the
+picture. That a mark is shown does not say who made the picture, or that it is wrong.
+"""
+
 
 def add_to(actions: Any) -> None:
     """Add ``watch`` to the parser of ``veriscope index``."""
     watch = actions.add_parser("watch", help="a small list of logos or pages, and whether a picture shows one")
     deeds = watch.add_subparsers(dest="deed", required=True, metavar="ACTION")
-    adding = deeds.add_parser("add", help="put pictures of a mark on the list")
+    adding = deeds.add_parser("add", help="put pictures of a mark on the list", epilog=ADD, formatter_class=RAW)
     adding.add_argument("name", metavar="NAME", help="of the mark; it may have several pictures")
     adding.add_argument(
         "paths", nargs="+", metavar="PATH", help="a logo or a page; a folder, or a glob pattern in quotes"
@@ -31,10 +42,10 @@ def add_to(actions: Any) -> None:
     removing.add_argument("name", metavar="NAME", help="of the mark")
     removing.add_argument("--wait", type=float, default=60.0, metavar="S", help="seconds for another writer (60)")
     removing.set_defaults(run=remove)
-    listing = deeds.add_parser("show", help="print the list")
+    listing = deeds.add_parser("list", help="print the list")
     listing.add_argument("--json", action="store_true", help="as JSON")
     listing.set_defaults(run=show)
-    checking = deeds.add_parser("check", help="say which marks a picture shows")
+    checking = deeds.add_parser("check", help="say which marks a picture shows", epilog=CHECK, formatter_class=RAW)
     checking.add_argument(
         "paths", nargs="+", metavar="PICTURE", help="a picture, a folder, or a glob pattern in quotes"
     )
@@ -42,7 +53,7 @@ def add_to(actions: Any) -> None:
     add_limits(checking)
     checking.set_defaults(run=check)
     for deed in (adding, removing, listing, checking):
-        deed.add_argument("--list", type=Path, required=True, metavar="DIR", help="the list's folder")
+        deed.add_argument("--index", type=Path, required=True, metavar="DIR", help="the folder of the index, or any")
 
 
 def add(options: argparse.Namespace) -> int:
@@ -53,7 +64,7 @@ def add(options: argparse.Namespace) -> int:
     paths = _paths(options.paths)
     pictures = [open_picture(path, name=str(path), limits=limits) for path in paths]
     references = [os.path.abspath(path) for path in paths]
-    watched = WatchList.create(options.list)
+    watched = WatchList.create(options.index)
     new = {mark.reference for mark in watched.add(options.name, pictures, references, wait=options.wait)}
     for reference in references:
         print(f"{'watched' if reference in new else 'known'}: {reference}")
@@ -64,9 +75,9 @@ def remove(options: argparse.Namespace) -> int:
     """Take a mark off; it is an error where there is none of that name."""
     from veriscope.copies.marks import WatchList
 
-    gone = WatchList.open(options.list).remove(options.name, wait=options.wait)
+    gone = WatchList.open(options.index).remove(options.name, wait=options.wait)
     if not gone:
-        raise VeriscopeError(f"{options.list}: no mark {options.name!r}")
+        raise VeriscopeError(f"{options.index}: no mark {options.name!r}")
     for mark in gone:
         print(f"removed: {mark.reference}")
     return 0
@@ -76,7 +87,7 @@ def show(options: argparse.Namespace) -> int:
     """Print names, files and dates."""
     from veriscope.copies.marks import WatchList
 
-    marks = WatchList.open(options.list).marks
+    marks = WatchList.open(options.index).marks
     if options.json:
         print(
             json.dumps(
@@ -95,7 +106,7 @@ def check(options: argparse.Namespace) -> int:
 
     limits = limits_of(options)
     paths = _paths(options.paths)
-    watched = WatchList.open(options.list)
+    watched = WatchList.open(options.index)
     failed: list[VeriscopeError] = []
     for path in paths:
         try:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veriscope.copies.alignment import Homography, inverse, resizing, warped
-from veriscope.copies.mark_edges import COARSE, Outline, edges_of
+from veriscope.copies.mark_edges import COARSE, MARGIN, Outline, edges_of
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -55,6 +55,16 @@ class Place:
     transform: Homography
     score: float
     mark: tuple[int, ...]
+
+    @property
+    def ends(self) -> NDArray[np.float64]:
+        """The mark's corners in the picture, (4, 2), x and y in pixels, clockwise from the mark's upper left."""
+        return np.asarray(cv2.perspectiveTransform(inner(self.mark), self.transform)[0])
+
+    @property
+    def side(self) -> float:
+        """The square root of the mark's area in the picture, in pixels."""
+        return float(abs(cv2.contourArea(self.ends.astype(np.float32))) ** 0.5)
 
 
 def sizes(picture: Pixels) -> list[Size]:
@@ -118,6 +128,13 @@ def corners(shape: tuple[int, ...]) -> NDArray[np.float64]:
     """The corners of a mark of ``shape``, float64 (1, 4, 2), x and y."""
     right, bottom = shape[1] - 1.0, shape[0] - 1.0
     return np.array([[[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]]])
+
+
+def inner(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The corners of a mark itself within ``Outline.rgb`` of ``shape``, which has a margin around it; as ``corners``."""
+    margin = MARGIN * max(shape[:2]) / (1 + 2 * MARGIN)
+    ends = corners(shape)
+    return np.asarray(ends + margin * np.sign(ends.mean(1, keepdims=True) - ends))
 
 
 def fitted(picture: Pixels, mark: Outline, place: Homography) -> Place:

@@ -1,8 +1,9 @@
 """Does a picture show a mark that is on a watch list: a logo, or the screenshot of a page?
 
-A folder holds a small list of marks under names. A mark is looked for by its edges at all sizes and by its local points; the
-homography of the best place is fitted and scored. ``THRESHOLD`` was chosen on made manipulations. A mark of simple shape, such
-as a plain disc or a short word in a common font, is met by chance more often. It is slow on long lists: about a second a mark.
+A folder, that of an index or one of its own, holds a small list of marks under names. A mark is looked for by its edges at all
+sizes and by its local points; the homography of the best place is fitted and scored. ``THRESHOLD`` was chosen on made
+manipulations. A mark of simple shape, such as a plain disc or a short word in a common font, is met by chance more often. It is
+slow on long lists: about a second a mark.
 
 Paper: Ji et al. 2025 (Evaluating the Effectiveness and Robustness of Visual Similarity-based Phishing Detection Models).
 """
@@ -26,21 +27,24 @@ from veriscope.copies.alignment import Homography, resizing
 from veriscope.copies.describing import reduced
 from veriscope.copies.locking import locked
 from veriscope.copies.mark_edges import Outline, outline
-from veriscope.copies.mark_search import Place, corners, fitted, proposals, sizes
+from veriscope.copies.mark_search import Place, fitted, proposals, sizes
 from veriscope.copies.writing import write
 from veriscope.errors import VeriscopeError
 from veriscope.picture import Picture
 from veriscope.tampering.regions import place as place_in_words
+from veriscope.tampering.regions import where as where_in_words
 
 Pixels = NDArray[np.uint8]
 SCHEMA = 1  # of the folder
 LIST = "watch.json"
-PICTURES = "marks"
+PICTURES = ".marks"  # hidden, so that no walk over pictures takes them for some
 SIDE = 512  # pixels of the longer side of a mark that is kept
 POINTS_SIDE = 1024  # pixels of the longer side in which a picture's points are found
 MOST_POINTS = 3000
 LEAST_POINTS = 6  # matches that fit one transform, from which it is tried
 THRESHOLD = 0.6  # of the score
+MORE_WHERE_SMALL = 0.1  # that the limit lies higher for a mark of half of ``LARGE`` and below: little is there to agree
+LARGE = 56.0  # pixels, square root of the area: from here on the limit is ``THRESHOLD``
 WAIT = 60.0  # seconds for another writer
 
 
@@ -113,7 +117,7 @@ class WatchList:
                 )
             return cls(folder, [Mark(**mark) for mark in marks])
         except FileNotFoundError:
-            mend = f"veriscope index watch add --list {folder} NAME PATH"
+            mend = f"veriscope index watch add --index {folder} NAME PATH"
             raise VeriscopeError(f"{folder}: no watch list; make one by: {mend}") from None
         except OSError as error:
             raise VeriscopeError(f"{folder / LIST}: cannot be read ({error.strerror})") from error
@@ -184,7 +188,9 @@ class WatchList:
         best: dict[str, Shown] = {}
         for mark, place in scored(picture.rgb, [self._pixels(mark) for mark in self.marks]):
             found = self.marks[mark]
-            if place.score >= threshold and (found.name not in best or place.score > best[found.name].score):
+            if place.score >= limit(place.side, threshold) and (
+                found.name not in best or place.score > best[found.name].score
+            ):
                 best[found.name] = _shown(found, place, picture.rgb.shape)
         return sorted(best.values(), key=lambda shown: (-shown.score, shown.mark))
 
@@ -202,11 +208,16 @@ class WatchList:
         except (OSError, cv2.error):
             read = None
         if read is None:
-            mend = f"veriscope index watch remove --list {self.folder} {mark.name!r}, and add it again"
+            mend = f"veriscope index watch remove --index {self.folder} {mark.name!r}, and add it again"
             raise VeriscopeError(
                 f"{self._file(mark.sha256)}: the picture of mark {mark.name!r} is missing or damaged: {mend}"
             )
         return np.ascontiguousarray(read[:, :, ::-1]).astype(np.uint8)
+
+
+def limit(side: float, threshold: float = THRESHOLD) -> float:
+    """The score from which a mark of ``side`` pixels, the square root of its area in the picture, counts as shown."""
+    return threshold + MORE_WHERE_SMALL * float(np.clip(2 * (1 - side / LARGE), 0, 1))
 
 
 def scored(picture: Pixels, marks: Sequence[Pixels]) -> Iterator[tuple[int, Place]]:
@@ -243,10 +254,11 @@ def _by_points(picture: verification.Points, mark: Outline, shape: tuple[int, ..
 
 
 def _shown(mark: Mark, place: Place, shape: tuple[int, ...]) -> Shown:
-    carried = cv2.perspectiveTransform(corners(place.mark), place.transform)[0] / (shape[1], shape[0])
+    carried = place.ends / (shape[1], shape[0])
     ends = tuple((float(x), float(y)) for x, y in carried)
     shown = Shown(mark.name, mark.reference, place.score, ends, "")
-    where = place_in_words(shown.box)
-    agrees = f"the edges there agree with it at {place.score:.2f} of 1 (limit {THRESHOLD:.2f})"
-    says = f"The mark {mark.name!r} is shown, {where}: {agrees}."
+    where = where_in_words(place_in_words(shown.box))
+    agrees = f"the edges there agree with it at {place.score:.2f} of 1 (limit {limit(place.side):.2f})"
+    means = "Whose picture it is, and whether it may show the mark, does not follow from it"
+    says = f"The mark {mark.name!r} is shown {where}: {agrees}. {means}."
     return Shown(mark.name, mark.reference, place.score, ends, says)

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from veriscope.copies.marks import THRESHOLD, scored
+from veriscope.copies.mark_search import Place
+from veriscope.copies.marks import THRESHOLD, limit, scored
 from veriscope.copies.writing import write
 from veriscope.lab.generators.marks import MANIPULATIONS, logo, page
 from veriscope.processes import in_processes
@@ -95,11 +96,16 @@ def score(one: Page, *, marks: int) -> float:
     listed = _marks(marks, one.seed)
     if not one.manipulation:
         drawn = page(np.random.default_rng((one.seed, 2, one.mark)), None)
-        return max((place.score for _, place in scored(drawn, listed)), default=NOT_FOUND)
+        return max((_comparable(place) for _, place in scored(drawn, listed)), default=NOT_FOUND)
     number = list(MANIPULATIONS).index(one.manipulation)
     generator = np.random.default_rng((one.seed, 1, one.mark, number))
     drawn = page(generator, MANIPULATIONS[one.manipulation](listed[one.mark], generator))
-    return max((place.score for _, place in scored(drawn, [listed[one.mark]])), default=NOT_FOUND)
+    return max((_comparable(place) for _, place in scored(drawn, [listed[one.mark]])), default=NOT_FOUND)
+
+
+def _comparable(place: Place) -> float:
+    """A place's score, less what the limit lies higher for marks of its size."""
+    return place.score - (limit(place.side) - THRESHOLD)
 
 
 @lru_cache(maxsize=2)

@@ -36,6 +36,7 @@ LARGE = 10_000  # pictures from which vectors are searched by their compressed f
 LOOSE = 32  # commits that may lie apart, beside one for each 1,024 pictures, before they are joined
 KEPT_FOR = timedelta(hours=1)  # that a reader may take over an old state of the table
 ASKED_AT_ONCE = 500  # names in one filter
+ITERATIONS, SAMPLED = 15, 64  # of k-means for the compressed form; vectors it sees for each centre
 PROBES, REFINED = 32, 10  # of the compressed search: cells looked at; candidates compared exactly for each one wanted
 
 
@@ -269,6 +270,8 @@ class Index:
                 distance_type="cosine",
                 num_partitions=max(1, round(len(self) ** 0.5)),
                 num_sub_vectors=self.descriptor.size // 4,
+                max_iterations=ITERATIONS,
+                sample_rate=SAMPLED,
             )
             self._table.create_index("vectors", config=made)
         return True

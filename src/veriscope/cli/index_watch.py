@@ -16,7 +16,7 @@ from veriscope.picture import open_picture
 
 RAW = argparse.RawDescriptionHelpFormatter
 ADD = """\
-A mark is a logo or the screenshot of a page; it may have several pictures. The list lies in the folder of an index, beside what it
+A mark is a logo or the screenshot of a page; it may have several pictures. The list lies in an index's folder, beside what it
 holds, and can be there alone. A picture that is there under the name already is left out.
 """
 CHECK = """\

@@ -240,7 +240,7 @@ def mirrored(mark: Pixels, _: Chance) -> Pixels:
 def outlined(mark: Pixels, generator: Chance) -> Pixels:
     """Its outline alone, as a thin line."""
     smooth = cv2.GaussianBlur(mark, (0, 0), 1.5)
-    grey = smooth.reshape(-1, 3).astype(np.float32) @ np.float32([0.45, 0.35, 0.2])
+    grey = smooth.reshape(-1, 3).astype(np.float32) @ np.array([0.45, 0.35, 0.2], np.float32)
     edges = cv2.Canny(grey.reshape(mark.shape[:2]).astype(np.uint8), 25, 60)
     width = int(generator.integers(2, 6))
     thick = cv2.dilate(edges, np.ones((width, width), np.uint8)) > 0

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from veriscope import batch
-from veriscope.cli import index_patterns
+from veriscope.cli import index_patterns, index_watch
 from veriscope.errors import VeriscopeError
 from veriscope.picture import Limits, open_picture
 from veriscope.processes import in_processes
@@ -87,6 +87,7 @@ def add_to(commands: Any) -> None:
     grouping.set_defaults(run=duplicates)
 
     index_patterns.add_to(actions)
+    index_watch.add_to(actions)
     for action in (adding, removing, searching, counting, checking, grouping):
         action.add_argument("--index", type=Path, required=True, metavar="DIR", help="the index's folder")
 

@@ -26,6 +26,7 @@ MARGIN = 0.08  # of the longer side, around a mark
 FLOOR = 5.0  # grey levels a pixel: gradient that counts half where all around is flat
 AROUND = 15  # pixels: window of the surroundings
 PLAY = 1.6  # pixels: standard deviation by which an edge may lie off
+GROUND, MOSTLY = 24, 0.7  # grey levels within which a rim is of one colour; share of it that must be
 LEAST_EDGES = 0.02  # of a mark's pixels that must be edges
 LONGEST = 6.0  # times its shorter side, to which a mark's longer side is cut in the search
 
@@ -82,13 +83,18 @@ def trimmed(rgb: Pixels) -> Pixels | None:
     rows, columns = np.flatnonzero(strong.any(1)), np.flatnonzero(strong.any(0))
     if rows.size < 8 or columns.size < 8:
         return None
-    return rgb[max(0, rows[0] - 1) : rows[-1] + 2, max(0, columns[0] - 1) : columns[-1] + 2]
+    return rgb[max(0, rows[0] - 2) : rows[-1] + 3, max(0, columns[0] - 2) : columns[-1] + 3]
 
 
 def with_margin(rgb: Pixels) -> Pixels:
-    """The picture on more of the ground at its edge."""
+    """The picture on more of its ground: one colour where most of its rim has that, as logos do, or else its rim drawn out."""
     margin = max(2, round(MARGIN * max(rgb.shape[:2])))
-    return np.asarray(cv2.copyMakeBorder(rgb, margin, margin, margin, margin, cv2.BORDER_REPLICATE), np.uint8)
+    rim = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]]).astype(np.float32)
+    ground = np.median(rim, axis=0)
+    plain = (np.abs(rim - ground).max(1) < GROUND).mean() > MOSTLY
+    kind = cv2.BORDER_CONSTANT if plain else cv2.BORDER_REPLICATE
+    colour = [float(value) for value in ground]
+    return np.asarray(cv2.copyMakeBorder(rgb, margin, margin, margin, margin, kind, value=colour), np.uint8)
 
 
 def _searched(fine: Pixels) -> Iterator[tuple[Floats, Homography]]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veriscope.copies.alignment import Homography, inverse, resizing, warped
-from veriscope.copies.mark_edges import COARSE, Outline, edges_of
+from veriscope.copies.mark_edges import COARSE, MARGIN, Outline, edges_of
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -27,6 +27,7 @@ MOST_ENLARGED = 2.0  # times, for small pictures
 AT_A_SIZE, KEPT = 2, 6  # places kept of one size and turn, and of all
 WEAK = 0.15  # of the mark's energy that is added to a place's: places with few edges are likely by chance
 OUTSIDE = 0.2  # weight of edges where the mark has none
+CELLS = 5  # a side, of the grid on which a mark is compared
 ITERATIONS = 40  # of a fit
 SOFTENING = 11, 5  # pixels: windows of the fit, one after the other
 APART = 0.25  # of a mark's sides: places nearer to a likelier one are the same
@@ -43,10 +44,27 @@ class Size:
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where a mark may be: what takes ``Outline.rgb``'s (x, y, 1) to the picture's, and how well edges agree, at most 1."""
+    """Where a mark may be.
+
+    Attributes:
+        transform: float64 (3, 3), takes ``Outline.rgb``'s (x, y, 1) to the picture's.
+        score: how well edges agree there, at most 1.
+        mark: the shape of ``Outline.rgb``.
+    """
 
     transform: Homography
     score: float
+    mark: tuple[int, ...]
+
+    @property
+    def ends(self) -> NDArray[np.float64]:
+        """The mark's corners in the picture, (4, 2), x and y in pixels, clockwise from the mark's upper left."""
+        return np.asarray(cv2.perspectiveTransform(inner(self.mark), self.transform)[0])
+
+    @property
+    def side(self) -> float:
+        """The square root of the mark's area in the picture, in pixels."""
+        return float(abs(cv2.contourArea(self.ends.astype(np.float32))) ** 0.5)
 
 
 def sizes(picture: Pixels) -> list[Size]:
@@ -112,9 +130,16 @@ def corners(shape: tuple[int, ...]) -> NDArray[np.float64]:
     return np.array([[[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]]])
 
 
+def inner(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The corners of a mark itself within ``Outline.rgb`` of ``shape``, which has a margin around it; as ``corners``."""
+    margin = MARGIN * max(shape[:2]) / (1 + 2 * MARGIN)
+    ends = corners(shape)
+    return np.asarray(ends + margin * np.sign(ends.mean(1, keepdims=True) - ends))
+
+
 def fitted(picture: Pixels, mark: Outline, place: Homography) -> Place:
     """A place brought to fit as well as it can, and its score."""
-    best = Place(place, _score(picture, mark, place))
+    best = Place(place, _score(picture, mark, place), mark.rgb.shape)
     strength = np.hypot(mark.edges[..., 0], mark.edges[..., 1])
     for motion, softening in zip((cv2.MOTION_AFFINE, cv2.MOTION_HOMOGRAPHY), SOFTENING, strict=True):
         seen = edges_of(_seen(picture, mark, best.transform))
@@ -130,7 +155,7 @@ def fitted(picture: Pixels, mark: Outline, place: Homography) -> Place:
         transform = best.transform @ np.asarray(whole, np.float64)
         score = _score(picture, mark, transform)
         if score > best.score:
-            best = Place(transform / transform[2, 2], score)
+            best = Place(transform / transform[2, 2], score, mark.rgb.shape)
     return best
 
 
@@ -172,8 +197,15 @@ def _plausible(place: Homography, mark: tuple[int, ...], picture: tuple[int, ...
 
 
 def agreement(mark: Outline, edges: Floats) -> float:
-    """How well a picture's edges, in the mark's frame, agree with the mark's: 1 where they are the same, about 0 by chance."""
-    own = float(np.square(mark.edges).sum())
+    """How well a picture's edges, in the mark's frame, agree with the mark's: 1 where they are the same, about 0 by chance.
+
+    The mean of the whole and of the cells of a grid, so that one long outline, as any disc has, does not outweigh all within.
+    """
     weight = mark.near + OUTSIDE * (1 - mark.near)
-    energy = float((weight * np.square(edges).sum(2)).sum())
-    return float((mark.edges * edges).sum()) / float(np.sqrt(own * (energy + 1e-6)))
+    planes = [(mark.edges * edges).sum(2), np.square(mark.edges).sum(2), weight * np.square(edges).sum(2)]
+    cells = [np.asarray(cv2.resize(plane, (CELLS, CELLS), interpolation=cv2.INTER_AREA)) for plane in planes]
+    shared, own, seen = cells
+    whole = float(shared.sum() / np.sqrt(own.sum() * (seen.sum() + 1e-6)))
+    each = shared / np.sqrt(own * (seen + WEAK * own) + 1e-9)
+    parts = float((np.sqrt(own) * np.clip(each, -0.5, 1)).sum() / np.sqrt(own).sum())
+    return (whole + parts) / 2

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +24,7 @@ from veriscope.copies.describing import Entry
 from veriscope.copies.descriptor import Descriptor
 from veriscope.copies.locking import locked
 from veriscope.copies.rows import SHOWN, among, schema, shown, table
+from veriscope.copies.writing import write
 from veriscope.errors import VeriscopeError
 
 SCHEMA = 1  # of the folder
@@ -37,6 +36,7 @@ LARGE = 10_000  # pictures from which vectors are searched by their compressed f
 LOOSE = 32  # commits that may lie apart, beside one for each 1,024 pictures, before they are joined
 KEPT_FOR = timedelta(hours=1)  # that a reader may take over an old state of the table
 ASKED_AT_ONCE = 500  # names in one filter
+ITERATIONS, SAMPLED = 15, 64  # of k-means for the compressed form; vectors it sees for each centre
 PROBES, REFINED = 32, 10  # of the compressed search: cells looked at; candidates compared exactly for each one wanted
 
 
@@ -164,7 +164,7 @@ class Index:
             if new:
                 for entry in new:
                     if entry.preview is not None:
-                        _write(self._preview(entry.sha256), entry.preview)
+                        write(self._preview(entry.sha256), entry.preview)
                 with _said(self.folder):
                     self._table.add(table(new, self.descriptor.size))
                 self._join()
@@ -270,6 +270,8 @@ class Index:
                 distance_type="cosine",
                 num_partitions=max(1, round(len(self) ** 0.5)),
                 num_sub_vectors=self.descriptor.size // 4,
+                max_iterations=ITERATIONS,
+                sample_rate=SAMPLED,
             )
             self._table.create_index("vectors", config=made)
         return True
@@ -299,7 +301,7 @@ def _begin(folder: Path, descriptor: Descriptor) -> None:
         "pdq": pdq.VERSION,
         "descriptor": {"name": descriptor.name, "version": descriptor.version, "size": descriptor.size},
     }
-    _write(folder / FACTS, json.dumps(facts, indent=1).encode())
+    write(folder / FACTS, json.dumps(facts, indent=1).encode())
 
 
 def _lancedb() -> Any:
@@ -323,20 +325,3 @@ def _said(folder: Path) -> Iterator[None]:
         if "No space left" in str(error) or "os error 28" in str(error):
             reason = "the disk is full; what was acknowledged before is kept. Make room and run it again"
         raise VeriscopeError(f"{folder}: the index cannot be read or written: {reason}") from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    """A file that is either whole or not there."""
-    temporary = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-        kept = "what was acknowledged before is kept"
-        raise VeriscopeError(f"{path}: cannot be written ({error.strerror}); {kept}") from error

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veriscope.copies.alignment import (
+    SIDE,
     Homography,
     compared,
     inverse,
@@ -52,7 +53,7 @@ class Points:
     """What verification needs of one picture; made once for a query that is checked against many references.
 
     Attributes:
-        grey: float32 (h, w), the picture at most 512 px a side.
+        grey: float32 (h, w), the picture at most 512 px a side, or as was asked.
         shape: (H, W) of the picture.
         places: float32 (N, 2), x and y in ``grey``.
         descriptors: float32 (N, 128), RootSIFT, of norm 1.
@@ -89,10 +90,10 @@ class Verification:
     says: str
 
 
-def points(rgb: Pixels) -> Points:
-    """The local points of ``uint8 (H, W, 3)`` RGB."""
-    grey = working(rgb)
-    sift = cv2.SIFT.create(nfeatures=MOST_POINTS, contrastThreshold=LEAST_CONTRAST, enable_precise_upscale=True)
+def points(rgb: Pixels, side: int = SIDE, most: int = MOST_POINTS) -> Points:
+    """The local points of ``uint8 (H, W, 3)`` RGB, at most ``most``, found with no side over ``side`` pixels."""
+    grey = working(rgb, side)
+    sift = cv2.SIFT.create(nfeatures=most, contrastThreshold=LEAST_CONTRAST, enable_precise_upscale=True)
     found, raw = sift.detectAndCompute(np.clip(np.rint(grey), 0, 255).astype(np.uint8), None)
     shape = rgb.shape[0], rgb.shape[1]
     if raw is None or len(found) < LEAST_INLIERS:

@@ -22,6 +22,7 @@ GROUPS = (  # in the order of the help
     "benchmarking",
     "tampering",
     "copies",
+    "marks",
     "indexing",
     "analysing",
     "studying",

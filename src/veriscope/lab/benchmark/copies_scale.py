@@ -24,7 +24,7 @@ SCANNED = 1_000_000  # hashes that the scan is timed on
 CODE_BYTES = 64  # assumed: of a vector's product code, one byte for every four floats
 IDENTIFIER_BYTES = 8 + 32  # a row's number and its file's SHA-256
 PROBED = 32  # assumed: lists of the inverted file that a query reads
-LISTS_PER_ROOT = 4  # assumed: lists for each square root of the number of pictures
+LISTS_PER_ROOT = 4  # assumed: lists for each square root of the number of vectors
 CANDIDATES = 40  # verified for a query
 MACHINE_MEMORY, MACHINE_CORES = 256e9, 32  # assumed: of one machine
 ADDED_PER_DAY = 0.001  # assumed: share of the index
@@ -42,13 +42,17 @@ class Cost:
 
 @dataclass(frozen=True)
 class Rates:
-    """Seconds of one core, measured: to describe a picture, compare one hash with its variants, verify one pair."""
+    """Seconds of one core, measured: to describe a picture, compare one hash with its variants, verify one pair.
+
+    A picture has ``vectors`` of so many ``floats``: of the whole and of its parts.
+    """
 
     describing: float
     hash_compared: float
     verifying: float
     preview_bytes: float
     floats: int
+    vectors: int = 1
 
 
 def measured_rates(seed: int = 0) -> Rates:
@@ -58,7 +62,7 @@ def measured_rates(seed: int = 0) -> Rates:
 
     def describe() -> None:
         pdq.pdq(pictures[0])
-        descriptor(pictures[0])
+        descriptor.of_reference(pictures[0])
 
     hashes = pdq.packed(np.random.default_rng(seed).integers(0, 256, (SCANNED, pdq.BITS // 8), dtype=np.uint8))
     variants = pdq.pdq(pictures[0]).variants
@@ -69,6 +73,7 @@ def measured_rates(seed: int = 0) -> Rates:
         verifying=_seconds(lambda: verify_points(first, second)),
         preview_bytes=float(np.mean([len(small_jpeg(picture)) for picture in pictures])),
         floats=descriptor.size,
+        vectors=len(descriptor.of_reference(pictures[0])),
     )
 
 
@@ -90,9 +95,10 @@ def costs(pictures: float, rates: Rates) -> list[Cost]:
     >>> {cost.what: cost.amount for cost in costs(1e9, rates)}["hashes"]
     32.0
     """
-    lists = LISTS_PER_ROOT * math.sqrt(pictures)
-    read = pictures * min(1.0, PROBED / lists)
-    in_memory = pictures * (pdq.BITS / 8 + CODE_BYTES + IDENTIFIER_BYTES)
+    vectors = pictures * rates.vectors
+    lists = LISTS_PER_ROOT * math.sqrt(vectors)
+    read = vectors * min(1.0, PROBED / lists)
+    in_memory = pictures * (pdq.BITS / 8 + IDENTIFIER_BYTES) + vectors * CODE_BYTES
     scan = pictures * rates.hash_compared
     verification = CANDIDATES * rates.verifying
     machines = math.ceil(in_memory / MACHINE_MEMORY)
@@ -101,17 +107,18 @@ def costs(pictures: float, rates: Rates) -> list[Cost]:
         Cost("comparing a million hashes in 8 positions", 1e9 * rates.hash_compared, "ms of a core", "measured"),
         Cost("verifying a pair", 1e3 * rates.verifying, "ms of a core", "measured"),
         Cost("small copy of a picture", rates.preview_bytes / 1e3, "kB", "measured"),
+        Cost("vectors of a picture", rates.vectors, "vectors", "measured"),
         Cost("code of a vector", CODE_BYTES, "bytes", "assumed"),
         Cost("lists of vectors", lists, "lists", "assumed"),
-        Cost("lists read for a query", PROBED, "lists", "assumed"),
+        Cost("lists read for a view of a query", PROBED, "lists", "assumed"),
         Cost("candidates verified for a query", CANDIDATES, "pairs", "assumed"),
         Cost("hashes", pictures * pdq.BITS / 8 / 1e9, "GB", "computed"),
-        Cost("vectors whole", pictures * rates.floats * 4 / 1e9, "GB", "computed"),
-        Cost("vectors as codes", pictures * CODE_BYTES / 1e9, "GB", "computed"),
+        Cost("vectors whole", vectors * rates.floats * 4 / 1e9, "GB", "computed"),
+        Cost("vectors as codes", vectors * CODE_BYTES / 1e9, "GB", "computed"),
         Cost("numbers and digests", pictures * IDENTIFIER_BYTES / 1e9, "GB", "computed"),
         Cost("small copies", pictures * rates.preview_bytes / 1e12, "TB", "computed"),
         Cost("machines that hold hashes, codes and digests", machines, f"of {MACHINE_MEMORY / 1e9:.0f} GB", "computed"),
-        Cost("codes read for a query", read / 1e6, "million", "computed"),
+        Cost("codes read for a view of a query", read / 1e6, "million", "computed"),
         Cost("scan of all hashes for a query", scan, "s of a core", "computed"),
         Cost(
             "the same on all cores",

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from veriscope.copies.normalisation import background
 from veriscope.copies.patterns import Pattern
 from veriscope.errors import VeriscopeError
-from veriscope.lab.benchmark.copies_described import MEASURES, SEARCHED, SLOW, Measure, described
+from veriscope.lab.benchmark.copies_described import HASHED, MEASURES, SEARCHED, SLOW, Measure, described
 from veriscope.lab.benchmark.copies_patterns import learned_maps
 from veriscope.lab.benchmark.copies_protocol import Ranking, measured, restricted
 from veriscope.lab.benchmark.copies_vectors import (
@@ -30,6 +30,7 @@ from veriscope.lab.benchmark.copies_vectors import (
     COPIED_A_PIECE,
     STRANGER,
     Described,
+    Piece,
     Vectors,
     pieces_of,
     query_pieces,
@@ -41,6 +42,7 @@ from veriscope.lab.data.manifest import read_manifests, spread
 from veriscope.reporting.files import write_atomically
 
 LEAST_PICTURES = 8  # that are copied, so that two are strangers
+BY_HASH = 5  # candidates by hash, beside those by vector
 HEAVY_CROPS = ("crop quarter", "crop tenth", "crop wide", "crop tall")
 HEAVY_OVERLAYS = ("on other", "small on other", "on billboard", "picture in picture", "collage four")
 
@@ -156,11 +158,17 @@ class CopiesBench:
             self.say(f"{measure.name}: measured")
         if self.order.verified_most and SEARCHED in measures:
             some = queries[: -(-self.order.verified_most // COPIED_A_PIECE)]
-            asked, held = self.vectors.read(some, SEARCHED.of), self.vectors.read(references, SEARCHED.of)
-            places = SEARCHED.candidates(asked, held)
-            ranking = reranked(places, known[: len(asked)], some, references, self.order.processes, self.say)
-            figures += self._read_off(f"{SEARCHED.name}, verified", ranking, known[: len(asked)])
+            places = self._candidates(SEARCHED, some, references)
+            if HASHED in measures:
+                by_hash = self._candidates(HASHED, some, references)[:, :BY_HASH]
+                places = np.concatenate([places, by_hash], axis=1)
+            ranking = reranked(places, known[: len(places)], some, references, self.order.processes, self.say)
+            figures += self._read_off("a search: both, verified", ranking, known[: len(places)])
         return figures
+
+    def _candidates(self, measure: Measure, queries: Sequence[Piece], references: Sequence[Piece]) -> NDArray[np.int64]:
+        asked, held = (self.vectors.read(pieces, measure.of) for pieces in (queries, references))
+        return measure.candidates(asked, held)
 
     def _maps(self, name: str) -> list[Pattern]:
         """What is learned from pairs of pictures that are not copied for the benchmark."""

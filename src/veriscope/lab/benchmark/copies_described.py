@@ -89,7 +89,7 @@ MEASURES = (
 )
 
 
-SEARCHED = MEASURES[6]  # what brings an index's candidates
+HASHED, SEARCHED = MEASURES[0], MEASURES[6]  # what bring an index's candidates
 
 
 def phash(rgb: Pixels) -> NDArray[np.uint8]:

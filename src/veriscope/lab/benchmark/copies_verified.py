@@ -1,4 +1,4 @@
-"""What an index's search comes to: candidates by vector, verified point by point, ranked by the verified score.
+"""What an index's search comes to: candidates by vector and by hash, verified point by point, ranked by the verified score.
 
 Descriptors alone are measured on all queries; verification takes half a second a query, so it is measured on the copies of the
 first pictures, among all references. As in a search, what does not pass is not listed, and a reference is verified on the small
@@ -79,7 +79,7 @@ def reranked(
     """The ranking of candidates by their verified scores, without those that do not pass.
 
     Args:
-        places: (Q, K) the numbers of the references that are candidates of each query.
+        places: (Q, K) the numbers of the references that are candidates of each query; one that comes twice counts once.
         known: (Q,) that of its original, -1 where it has none.
         queries, references: the pieces that these are of.
         processes: that verify.
@@ -101,7 +101,8 @@ def reranked(
             raise VeriscopeError(answer.error)
         scores[answer.number : answer.number + len(answer.scores)] = answer.scores
         say(f"verified: copies of {done} of {len(tasks)} pictures")
-    passed = scores > 0
+    again = np.array([[place in row[:at] for at, place in enumerate(row)] for row in places.tolist()], bool)
+    passed = (scores > 0) & ~again.reshape(scores.shape)
     owners = np.broadcast_to(np.arange(number)[:, None], scores.shape)
     return Ranking(scores[passed], (places == known[:, None])[passed], owners[passed])
 

@@ -2,7 +2,7 @@
 
     python benchmarks/server_load.py --minutes 10     20 concurrent uploads of 1-megapixel JPEGs, beside the plain folder run
     python benchmarks/server_load.py --pages          how soon pages answer while all workers are busy (p95)
-    python benchmarks/server_load.py --memory 2000    resident memory over so many uploads
+    python benchmarks/server_load.py --uploads 2000   the same for at least so many uploads, and resident memory over them
     python benchmarks/server_load.py --kill 200       kill -9 of a worker and of the server in the middle of so many jobs
 
 Pictures are one photograph, changed a little each time, so that no two files are the same. All traffic stays on loopback.
@@ -32,6 +32,7 @@ from veriscope.client import Client, ClientError
 ROOT = Path(__file__).parent.parent
 WIDTH, HEIGHT = 1152, 868  # 1 megapixel
 FOLDER_PICTURES = 60  # in the plain run that the server is compared with
+SAMPLED = 50  # uploads between two looks at the memory
 UP = 60.0  # seconds in which the server must answer
 WARM = 120.0  # seconds in which its workers must be ready
 
@@ -160,26 +161,49 @@ def folder_run(options: argparse.Namespace, folder: Path) -> float:
 
 
 def throughput(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Concurrent uploads for some minutes, against the plain folder run."""
+    """Concurrent uploads for some minutes, and for at least so many uploads, against the plain folder run; and memory."""
     plain = folder_run(options, folder)
     server = Server(folder / "data", options)
     started = server.start()
     server.warm()
     end = time.monotonic() + options.minutes * 60
+    samples: list[tuple[int, dict[str, float]]] = []
+
+    def more(number: int) -> bool:
+        if number % SAMPLED == 0:
+            samples.append((number, server.resident()))
+        return time.monotonic() < end or number < int(options.uploads)
+
     began = time.perf_counter()
-    done, errors, seconds = upload(server, options.concurrent, lambda _: time.monotonic() < end)
+    done, errors, seconds = upload(server, options.concurrent, more)
     rate = done / (time.perf_counter() - began)
     server.stop()
     return {
         "seconds to the first answer": round(started, 2),
         "pictures": done,
+        "minutes": round((time.perf_counter() - began) / 60, 1),
         "errors": len(errors),
         "first error": errors[0] if errors else None,
         "pictures a second": round(rate, 3),
         "plain folder run, pictures a second": round(plain, 3),
         "share of the plain run": round(rate / plain, 3),
         "seconds an upload, median": round(statistics.median(seconds), 2) if seconds else None,
+        **memory(samples),
     }
+
+
+def memory(samples: list[tuple[int, dict[str, float]]]) -> dict[str, Any]:
+    """How far resident memory moved over the uploads, from a tenth of them on."""
+    settled = [values for number, values in samples if number >= samples[-1][0] // 10]
+    spread = {name: [round(min(v[name] for v in settled)), round(max(v[name] for v in settled))] for name in settled[0]}
+    third = max(1, len(settled) // 3)
+    growth = {
+        name: round(
+            statistics.median(v[name] for v in settled[-third:]) - statistics.median(v[name] for v in settled[:third])
+        )
+        for name in settled[0]
+    }
+    return {"MB, least and most": spread, "MB, last third less first": growth}
 
 
 def pages(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -209,31 +233,6 @@ def pages(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         path.replace(first, "ID"): round(statistics.quantiles(times, n=20)[18], 1) for path, times in found.items()
     }
     return {"p95 in milliseconds while workers are busy": shown, "requests of each": options.requests}
-
-
-def memory(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Resident memory over many uploads, from a tenth of them on."""
-    server = Server(folder / "data", options)
-    server.start()
-    server.warm()
-    samples: list[tuple[int, dict[str, float]]] = []
-    every = max(1, options.memory // 40)
-
-    def more(number: int) -> bool:
-        if number % every == 0:
-            samples.append((number, server.resident()))
-        return number < int(options.memory)
-
-    done, errors, _ = upload(server, options.concurrent, more)
-    server.stop()
-    settled = [values for number, values in samples if number >= options.memory // 10]
-    spread = {name: [round(min(v[name] for v in settled)), round(max(v[name] for v in settled))] for name in settled[0]}
-    first, last = settled[: len(settled) // 3], settled[-(len(settled) // 3) :]
-    growth = {
-        name: round(statistics.median(v[name] for v in last) - statistics.median(v[name] for v in first))
-        for name in settled[0]
-    }
-    return {"uploads": done, "errors": len(errors), "MB, least and most": spread, "MB, last third less first": growth}
 
 
 def kill(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -279,10 +278,10 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=200, help="of each page, for --pages (200)")
     parser.add_argument("--full", action="store_true", help="examine with everything on, not quickly")
     parser.add_argument("--pages", action="store_true", help="measure how soon pages answer")
-    parser.add_argument("--memory", type=int, default=0, metavar="N", help="measure memory over N uploads")
+    parser.add_argument("--uploads", type=int, default=0, metavar="N", help="at least, however long they take (0)")
     parser.add_argument("--kill", type=int, default=0, metavar="N", help="kill a worker and the server among N jobs")
     options = parser.parse_args()
-    run = kill if options.kill else memory if options.memory else pages if options.pages else throughput
+    run = kill if options.kill else pages if options.pages else throughput
     with tempfile.TemporaryDirectory() as folder:
         print(json.dumps(run(options, Path(folder)), indent=2))
 

@@ -1,0 +1,1 @@
+"""Invisible marks: put one into a picture, read it again, and say with what confidence."""

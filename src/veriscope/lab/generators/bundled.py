@@ -1,7 +1,8 @@
 """The bundled small diffusion model as a torch model again, from its three ONNX files: nothing needs training first.
 
-The detectors run it in ONNX Runtime; the laboratory needs its gradients. Names of parameters survive the export but for those of
-group norms and of the latents' scale, which are recognised by their place. It fails, and says so, on files of another network.
+The detectors run it in ONNX Runtime; the laboratory needs its gradients. Names of parameters survive the export but for
+those of group norms and of the latents' scale, which are recognised by their place. It fails, and says so, on files of
+another network.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,16 @@ def rough(latents: Tensor) -> Tensor:
     return latents + ROUGHEN * latents.std() * torch.randn_like(latents)
 
 
+def draw_from(squares: NDArray[np.uint8], batch: int) -> Callable[[np.random.Generator], NDArray[np.uint8]]:
+    """Draws batches ``uint8 (batch, S, S, 3)`` of squares, mirrored by chance, from a source of chance."""
+
+    def draw(generator: np.random.Generator) -> NDArray[np.uint8]:
+        taken = squares[np.sort(generator.integers(0, len(squares), batch))]
+        return np.ascontiguousarray(taken[:, :, ::-1] if generator.random() < 0.5 else taken)
+
+    return draw
+
+
 def root_signature(
     coder: Coder,
     extractor: Extractor,
@@ -144,12 +154,9 @@ def root_signature(
     learner = _Rooting(coder, extractor, wanted, schedule)
     of = _identity(coder, extractor, wanted, schedule)
 
-    def draw(generator: np.random.Generator) -> NDArray[np.uint8]:
-        return np.asarray(
-            squares[np.sort(generator.choice(len(squares), schedule.batch, replace=len(squares) < schedule.batch))]
-        )
-
-    steps = learn(learner, draw, schedule, work / f"signature-{of[:12]}.ckpt", of=of, say=say)
+    steps = learn(
+        learner, draw_from(squares, schedule.batch), schedule, work / f"signature-{of[:12]}.ckpt", of=of, say=say
+    )
     marked = learner.marked.eval().requires_grad_(False)
     about: dict[str, Any] = {
         "signature": signature,

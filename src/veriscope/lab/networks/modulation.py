@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 MOST = 0.5  # a factor is at most so far from 1
+RIDGE = 0.03  # of the mean sensitivity, so that what hardly moves is not forced
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 Factors = Mapping[str, Tensor]  # name of a convolution: (N, its input channels)
 
@@ -50,7 +51,24 @@ class Modulation(nn.Module):
         """Fingerprints ``(N, bits)`` of 0 and 1 to factors about 1, ``(N, channels)`` for each convolution."""
         signs = 2 * prints - 1
         factors = 1 + MOST * torch.tanh(self.leave(torch.cat([self.body(signs), signs], 1)))
+        return self.split(factors)
+
+    def split(self, factors: Tensor) -> dict[str, Tensor]:
+        """Factors of all channels in a row, ``(N, all channels)``, by convolution."""
         return dict(zip(self.sizes, factors.split(list(self.sizes.values()), 1), strict=True))
+
+    @torch.no_grad()
+    def begin(self, sensitivity: Tensor, shift: float) -> None:
+        """Start from the smallest factors that, were all linear, move each reading of a bit by ``shift`` towards it.
+
+        Args:
+            sensitivity: ``(bits, all channels)``, how far each factor moves each reading.
+            shift: in units of the readings.
+        """
+        gram = sensitivity @ sensitivity.T
+        gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram), device=gram.device)
+        smallest = sensitivity.T @ torch.linalg.inv(gram)
+        self.leave.weight[:, -len(sensitivity) :] = shift / MOST * smallest
 
 
 @contextmanager

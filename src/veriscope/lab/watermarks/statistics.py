@@ -5,21 +5,16 @@ and noises that the key gives are, for that picture, fair coins and independent 
 extractor, however uneven its readings are; it fails when the key is known, or when one key is tried many times without
 saying so (``payload.corrected_p``).
 
-Papers: Fernandez et al. 2023 (Stable Signature: the binomial test); Hoeffding 1963 (bound on sums of bounded variables).
+Papers: Fernandez et al. 2023 (Stable Signature: the binomial test).
 """
 
 from __future__ import annotations
 
-from math import exp
-
-import numpy as np
-from numpy.typing import NDArray
 from scipy.special import betainc
 
 from veriscope.watermarks.payload import binomial
 
 FAIR_COIN = "each bit of the keyed signature agrees with an unmarked picture's reading by a fair coin: binomial(n, 1/2)"
-RANDOM_SIGNS = "the keyed signs are independent fair coins given the picture's reading: Hoeffding's bound"
 INDEPENDENT_NOISE = "the keyed noise is Gaussian and independent of the picture's: cosine of a random direction"
 
 
@@ -30,17 +25,6 @@ def least_matched(bits: int, rate: float) -> int:
     (30, 51, 9)
     """
     return next((matched for matched in range(bits + 1) if binomial(matched, bits) <= rate), bits + 1)
-
-
-def signs_p(values: NDArray[np.floating], signs: NDArray[np.floating]) -> float:
-    """At most the chance that random signs agree so well with ``values``, both ``(N,)`` (``RANDOM_SIGNS``).
-
-    >>> signs_p(np.ones(8), np.ones(8)) == float(np.exp(-4)), signs_p(np.ones(2), -np.ones(2))
-    (True, 1.0)
-    """
-    power = float(np.square(values, dtype=np.float64).sum())
-    agreement = float(np.dot(values.astype(np.float64), signs))
-    return 1.0 if power <= 0 or agreement <= 0 else exp(-(agreement**2) / (2 * power))
 
 
 def cosine_p(cosine: float, size: int) -> float:

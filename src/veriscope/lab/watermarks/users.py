@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from veriscope.errors import ModelError, VeriscopeError
 from veriscope.lab.generators import kept
@@ -40,6 +41,8 @@ from veriscope.watermarks.payload import binomial, corrected_p
 KIND = "users"
 FPR = 1e-6  # a picture is traced to a user where the p-value is at most this
 STRANGERS = 100_000  # users that are not the right one, in the figures
+SENSED = 8  # squares that the mapping's start is computed on
+SHIFT = 1.5  # readings of unit spread: how far the start moves each
 CHECKED = 64  # squares that the figures are measured on
 
 
@@ -152,11 +155,13 @@ def load_users(folder: Path) -> Users:
 class _Mapping:
     """A mapping in training."""
 
-    def __init__(self, coder: Coder, extractor: Extractor, schedule: Schedule) -> None:
+    def __init__(self, coder: Coder, extractor: Extractor, squares: NDArray[np.uint8], schedule: Schedule) -> None:
         self.device = schedule.torch_device
         self.coder = coder.to(self.device)
         self.extractor = extractor.to(self.device)
         self.mapping = Modulation(extractor.bits, channels(coder.decoder)).to(self.device)
+        near = np.asarray(squares[:SENSED])
+        self.mapping.begin(sensitivity(self.coder, self.extractor, self.mapping, near), SHIFT)
         self.optimiser = torch.optim.AdamW(self.mapping.parameters(), schedule.rate, (0.9, 0.99), weight_decay=0.0)
 
     def step(self, batch: NDArray[np.uint8], progress: float, rate: float) -> dict[str, float]:  # noqa: ARG002 (a Learner)
@@ -179,6 +184,17 @@ class _Mapping:
     def restore(self, state: dict[str, Any]) -> None:
         self.mapping.load_state_dict(state["mapping"])
         self.optimiser.load_state_dict(state["optimiser"])
+
+
+def sensitivity(coder: Coder, extractor: Extractor, mapping: Modulation, squares: NDArray[np.uint8]) -> Tensor:
+    """How far each factor of a decoder moves each reading of pictures ``uint8 (N, S, S, 3)``: ``(bits, all channels)``."""
+    device = next(coder.parameters()).device
+    factors = torch.ones(1, sum(mapping.sizes.values()), device=device, requires_grad=True)
+    with torch.no_grad():
+        latents = coder.encode(pixels_of(squares, device))
+    with modulated(coder.decoder, mapping.split(factors)):
+        readings = extractor(coder.decode(latents).clamp(0, 1)).mean(0)
+    return torch.cat([torch.autograd.grad(one, factors, retain_graph=True)[0] for one in readings])
 
 
 def train_users(
@@ -206,7 +222,7 @@ def train_users(
         VeriscopeError: something cannot be written.
     """
     torch.manual_seed(schedule.seed)
-    learner = _Mapping(coder, extractor, schedule)
+    learner = _Mapping(coder, extractor, squares, schedule)
     weights = hashlib.sha256(json.dumps(asdict(schedule), sort_keys=True).encode())
     for value in (*coder.state_dict().values(), *extractor.state_dict().values()):
         weights.update(value.cpu().numpy().tobytes())

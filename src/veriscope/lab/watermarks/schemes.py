@@ -1,8 +1,8 @@
 """Watermarks as benchmarks and attacks see them: bits go into pixels, bits and perhaps a p-value come out of pixels.
 
-Ours stand beside two packages that are compared with when they are installed, and never needed otherwise: ``invisible-watermark``
-(dwtDct, dwtDctSvd and rivaGan, the marks of Stable Diffusion's early tools) and ``blind-watermark``. Those two must be told how
-many bits to read, and give no p-value.
+Ours stand beside two packages that are compared with when they are installed, and never needed otherwise:
+``invisible-watermark`` (dwtDct, dwtDctSvd and rivaGan, the marks of Stable Diffusion's early tools) and
+``blind-watermark``. Those two must be told how many bits to read, and give no p-value.
 
 Papers: Navas et al. 2008 (DWT-DCT-SVD); Zhang et al. 2019 (RivaGAN).
 """
@@ -69,7 +69,7 @@ def agreeing(reading: Reading, bits: Bits) -> int:
 
 
 def test_p(reading: Reading, bits: Bits) -> float:
-    """The p-value of a test for these bits: binomial where bits were read, the scheme's own otherwise, 1 where there is none."""
+    """The p-value of a test for these bits: binomial where bits were read, else the scheme's own, or 1."""
     if reading.bits is not None:
         return binomial(int((reading.bits == bits).sum()), len(bits))
     return 1.0 if reading.p_value is None else reading.p_value

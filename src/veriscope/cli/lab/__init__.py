@@ -25,6 +25,9 @@ GROUPS = (  # in the order of the help
     "analysing",
     "studying",
     "pretraining",
+    "watermarks",
+    "rooting",
+    "latents",
 )
 
 

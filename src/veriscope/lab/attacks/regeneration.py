@@ -11,16 +11,19 @@ Papers: Zhao et al. 2024 (regeneration attacks); Saberi et al. 2024 (purificatio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from veriscope.errors import VeriscopeError
+from veriscope.errors import ModelError, VeriscopeError
 from veriscope.lab.attacks.attack import Attack, Pixels, alike
 from veriscope.lab.generators import adapters
 from veriscope.lab.generators.diffusion import KIND, Diffusion, load_diffusion
+from veriscope.lab.generators.paraphrasing import load_paraphraser
 from veriscope.lab.watermarks.coders import Coder
 from veriscope.synthetic.diffusion import MODEL as BUNDLED
 
@@ -99,3 +102,68 @@ def open_purifier(spec: str, device: str = "cpu") -> tuple[str, Any]:
         f"{spec}: no diffusion model is there; name {BUNDLED}, a folder of veriscope lab train-generator diffusion, or one in "
         "the layout of diffusers"
     )
+
+
+class Worded:
+    """A user's model of diffusers that is told in words what a picture shows.
+
+    Args:
+        model: as ``DiffusersModel``.
+        captioner: a picture ``uint8 (H, W, 3) RGB`` to words.
+    """
+
+    def __init__(self, model: adapters.DiffusersModel, captioner: Callable[[Pixels], str]) -> None:
+        self.model = model
+        self.captioner = captioner
+
+    def paraphrase(self, rgb: Pixels, strength: float = 0.5, seed: int = 0) -> Pixels:
+        """A picture ``uint8 (H, W, 3) RGB`` drawn again from noise up to ``strength`` with its caption, same shape."""
+        self.model.prompt = self.captioner(rgb)
+        return self.model.regenerate(rgb, strength=strength, seed=seed)
+
+
+def open_paraphraser(spec: str, caption: str = "", captioner: str = "") -> tuple[str, Any]:
+    """What paraphrases, and its short name.
+
+    Args:
+        spec: a folder of ``lab train-paraphraser``, or of a model of diffusers.
+        caption: words for a model of diffusers.
+        captioner: a folder of a captioner (BLIP) in the layout of transformers, instead of words.
+    Raises:
+        VeriscopeError: the folder holds neither, a model of diffusers is given no words, or a package is missing.
+    """
+    folder = Path(spec)
+    if (folder / adapters.INDEX).is_file():
+        if not caption and not captioner:
+            raise VeriscopeError(
+                f"{spec}: a model of diffusers paraphrases by words: --caption TEXT, or --captioner DIR"
+            )
+        told = open_captioner(Path(captioner)) if captioner else lambda _: caption
+        return folder.name, Worded(adapters.DiffusersModel(folder), told)
+    return folder.name, load_paraphraser(folder)
+
+
+def open_captioner(folder: Path) -> Callable[[Pixels], str]:
+    """A captioner of the BLIP kind in a folder that ``save_pretrained`` of transformers wrote.
+
+    Raises:
+        ModelError: transformers is not installed, or the folder holds no such model.
+    """
+    try:
+        transformers = import_module("transformers")
+    except ImportError as error:
+        raise ModelError(f"{folder} needs transformers: {adapters.INSTALL} ({error})") from error
+    try:
+        processor = transformers.BlipProcessor.from_pretrained(str(folder), local_files_only=True)
+        model = transformers.BlipForConditionalGeneration.from_pretrained(
+            str(folder), local_files_only=True, use_safetensors=True
+        )
+    except (OSError, ValueError, AttributeError) as error:
+        raise ModelError(f"{folder}: no captioner can be loaded from it: {error}") from error
+
+    def told(rgb: Pixels) -> str:
+        given = processor(images=Image.fromarray(rgb), return_tensors="pt")
+        words: str = processor.decode(model.generate(**given, max_new_tokens=30)[0], skip_special_tokens=True)
+        return words
+
+    return told

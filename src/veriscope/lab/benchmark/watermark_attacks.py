@@ -60,7 +60,7 @@ class Order:
         side: pixels of the longer side, to which larger pictures are brought first.
         bits: of the payload.
         families: of ``FAMILIES``.
-        models: attacks that need a model: regeneration, purification, paraphrase.
+        with_models: attacks that need a model: regeneration, purification, paraphrase.
         key: of the schemes that take one.
         command: that prints these figures again.
     """
@@ -74,7 +74,7 @@ class Order:
     side: int = 512
     bits: int = 64
     families: tuple[str, ...] = FAMILIES
-    models: tuple[Attack, ...] = field(default=(), compare=False)
+    with_models: tuple[Attack, ...] = field(default=(), compare=False)
     key: str = DEFAULT_KEY
     command: str = ""
 
@@ -164,13 +164,13 @@ class AttackRun:
         """All attacks that are asked for; what some learn from is taken from ``more`` pictures."""
         families = self.order.families
         found = [SIMPLE[name] for name in SIMPLE_NAMES] if "simple" in families else []
-        found += self.order.models
+        found += self.order.with_models
         if "averaging" in families or "substitution" in families:
             given = [rgb for _, (_, rgb) in zip(range(2 * self.order.learned), more, strict=False)]
             if len(given) < 20:
                 raise VeriscopeError(
-                    f"averaging and substitution learn from other pictures than those tested, and only {len(given)} are left: give "
-                    "more data, or --attacks without them"
+                    f"averaging and substitution learn from other pictures than those tested, and {len(given)} are left: "
+                    "give more data, or --attacks without them"
                 )
             self.say(f"marking {len(given) // 2} pictures that attackers learn from")
             marked = [self.scheme.embed(rgb, self.payload) for rgb in given[::2]]

@@ -19,9 +19,9 @@ TILE = 96  # canonical pixels a period
 HIGHEST = 32  # periods in a tile: the highest harmonic in each direction
 WAVES = 2 * HIGHEST + 1  # of one direction: the constant, and cosine and sine of each harmonic
 BANDS = ((8.0, 32.0), (4.0, 19.2))  # periods in a tile of luma's and of chroma's bits: wavelengths 3 to 12 and 5 to 24
-TEMPLATE_BANDS = ((12.0, 24.0), (6.0, 14.0))  # as above, of the template
+TEMPLATE_BANDS = ((12.0, 24.0), (5.0, 16.0))  # as above, of the template
 PEAKS = 24  # template harmonics in each of luma and chroma
-APART = 2.5  # periods: two template harmonics are no nearer to each other
+APART = 1.5  # periods: two template harmonics are no nearer to each other
 TEMPLATE_SEED = 2024
 CHANNELS = 2  # luma and Cb
 
@@ -49,7 +49,9 @@ def template_peaks() -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         while len(found) < PEAKS:
             down, across = int(generator.integers(-24, 25)), int(generator.integers(1, 25))
             near = any(
-                min(math.hypot(down - a, across - b), math.hypot(down + a, across - b), math.hypot(down + a, across + b))
+                min(
+                    math.hypot(down - a, across - b), math.hypot(down + a, across - b), math.hypot(down + a, across + b)
+                )
                 < APART
                 for a, b in found
             )

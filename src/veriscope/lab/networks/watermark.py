@@ -44,7 +44,8 @@ def to_rgb(residual: Tensor) -> Tensor:
 def mean(x: Tensor) -> Tensor:
     """A smooth local mean of ``(N, C, H, W)``: a box twice, over what lies inside the picture."""
     for _ in range(2):
-        x = F.avg_pool2d(x, BOX, 1, BOX // 2, count_include_pad=False)
+        x = F.avg_pool2d(x, (1, BOX), 1, (0, BOX // 2), count_include_pad=False)
+        x = F.avg_pool2d(x, (BOX, 1), 1, (BOX // 2, 0), count_include_pad=False)
     return x
 
 
@@ -52,7 +53,7 @@ class View(nn.Module):
     """What both networks see of a picture: its detail, divided by the local activity, and that activity."""
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """RGB and validity ``(N, 4, H, W)`` to detail ``(N, 3, H, W)``, its local activity, and the features ``(N, 8, H, W)``."""
+        """RGB and validity ``(N, 4, H, W)`` to detail ``(N, 3, H, W)``, its local activity, and features ``(N, 8, H, W)``."""
         smooth = planes(pixels[:, :3])
         detail = smooth - mean(smooth)
         activity = (mean(detail * detail) + 1).sqrt()
@@ -74,12 +75,8 @@ def body(outputs: int) -> nn.Sequential:
 
 
 def first_bank(bits: int) -> Tensor:
-    """Random orthogonal patterns of every bit over what may carry them, ``(bits, CHANNELS * WAVES * WAVES)``."""
-    allowed = torch.from_numpy(tiling.carriers().reshape(-1))
-    drawn = torch.randn(int(allowed.sum()), bits)
-    bank = torch.zeros(bits, allowed.numel())
-    bank[:, allowed] = torch.linalg.qr(drawn)[0].T
-    return bank
+    """Random orthogonal patterns of every bit over what may carry them, ``(bits, carriers)``."""
+    return torch.linalg.qr(torch.randn(int(tiling.carriers().sum()), bits))[0].T.contiguous()
 
 
 class Extractor(nn.Module):
@@ -94,15 +91,14 @@ class Extractor(nn.Module):
         self.view, self.body = View(), body(4)
         self.bank = nn.Parameter(first_bank(bits))
         self.gain = nn.Parameter(torch.tensor(1.0))
-        self.register_buffer("allowed", torch.from_numpy(tiling.carriers().reshape(-1)).float())
+        self.frozen: Tensor | None = None
+        carriers = torch.from_numpy(tiling.carriers().reshape(-1))
+        self.lumas = int(tiling.carriers()[0].sum())  # carriers that are of luma; chroma's follow
+        self.register_buffer("carriers", carriers.nonzero()[:, 0])
+        # For each product of waves its place among the carriers, or that of a zero behind them.
+        places = torch.where(carriers, carriers.cumsum(0) - 1, int(carriers.sum()))
+        self.register_buffer("places", places)
         self.register_buffer("waves", torch.from_numpy(tiling.waves()).float())
-
-    def residual(self, pixels: Tensor) -> Tensor:
-        """The estimate of the mark in luma and Cb ``(N, 2, H, W)``, weighted by how far each place can be trusted."""
-        detail, activity, features = self.view(pixels)
-        change = self.body(features)
-        whitened = detail[:, :2] / activity[:, :2] ** WHITENING * (change[:, 2:]).exp()
-        return (whitened + change[:, :2]) * pixels[:, 3:]
 
     def forward(self, pixels: Tensor) -> Tensor:
         """The log odds ``(N, bits)`` of each bit being 1.
@@ -110,16 +106,31 @@ class Extractor(nn.Module):
         Args:
             pixels: (N, 4, H, W), RGB in [0, 1] and 1 where it is of the picture; H and W multiples of the tile.
         """
-        found = self.residual(pixels)
+        return self.read(self.view(pixels), pixels[:, 3:])
+
+    def read(self, seen: tuple[Tensor, Tensor, Tensor], valid: Tensor) -> Tensor:
+        """As ``forward``, of what ``view`` gives and the validity ``(N, 1, H, W)``."""
+        detail, activity, features = seen
+        change = self.body(features)
+        # The estimate of the mark, weighted by how far each place can be trusted.
+        found = (detail[:, :2] / activity[:, :2] ** WHITENING * change[:, 2:].exp() + change[:, :2]) * valid
         count, channels, height, width = found.shape
         tile = tiling.TILE
         folded = found.reshape(count, channels, height // tile, tile, width // tile, tile).sum((2, 4))
-        coefficients = (self.waves @ folded @ self.waves.T).flatten(2)
-        bank = (self.bank * self.allowed).reshape(len(self.bank), channels, -1)
-        energy = (found * found).sum((2, 3)) / tile**2  # (N, channels): the variance of a coefficient, were there no mark
-        read = torch.matmul(coefficients.flatten(1), bank.flatten(1).T)
-        spread = torch.matmul(energy, (bank * bank).sum(2).T)
-        return read / (spread + 1e-6).sqrt() * self.gain
+        coefficients = (self.waves @ folded @ self.waves.T).flatten(1)[:, self.carriers]
+        energy = (found * found).sum((2, 3)) / tile**2  # (N, channels): a coefficient's variance, were there no mark
+        shares = self.shares() if self.frozen is None else self.frozen
+        return torch.matmul(coefficients, self.bank.T) / (torch.matmul(energy, shares) + 1e-6).sqrt() * self.gain
+
+    def shares(self) -> Tensor:
+        """How much of each pattern's energy lies in luma and in chroma, ``(CHANNELS, bits)``."""
+        square = self.bank * self.bank
+        return torch.stack([square[:, : self.lumas].sum(1), square[:, self.lumas :].sum(1)])
+
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Keep what follows from the bank alone, for an export; the bank must not change afterwards."""
+        self.frozen = self.shares()
 
 
 class Encoder(nn.Module):
@@ -132,9 +143,10 @@ class Encoder(nn.Module):
     def __init__(self, extractor: Extractor) -> None:
         super().__init__()
         self.extractor = extractor
-        self.view, self.body = View(), body(2)
+        self.view, self.body = extractor.view, body(2)
         self.bank = nn.Parameter(extractor.bank.detach().clone())
-        self.spend = nn.Parameter(torch.tensor([0.0, 0.3, 0.3]))  # least, slope and offset of what a bit is given
+        self.offset = nn.Parameter(torch.tensor(1.3))  # of what a bit is given, and how fast that falls with agreement
+        self.slope = nn.Parameter(torch.tensor(0.3))
         self.share = nn.Parameter(torch.tensor(math.log(CHROMA / (1 - CHROMA))))
         self.register_buffer("template", torch.from_numpy(tiling.template_tile()))
 
@@ -145,18 +157,19 @@ class Encoder(nn.Module):
             pixels: as for the extractor.
             signs: (N, bits), -1 or 1.
         """
-        agreement = self.extractor(pixels) * signs
-        least, slope, offset = self.spend
-        given = F.softplus(offset + least.exp() - F.softplus(slope) * agreement)
+        seen = self.view(pixels)
+        with torch.no_grad():  # the unmarked picture's reading is given, not learned through
+            agreement = self.extractor.read(seen, pixels[:, 3:]) * signs
+        given = F.softplus(self.offset - F.softplus(self.slope) * agreement)
         count, _, height, width = pixels.shape
         waves, tile = self.extractor.waves, tiling.TILE
-        mixed = torch.matmul(given * signs, self.bank * self.extractor.allowed)
+        mixed = F.pad(torch.matmul(given * signs, self.bank), (0, 1))[:, self.extractor.places]
         mixed = mixed.reshape(count, tiling.CHANNELS, tiling.WAVES, tiling.WAVES)
         data = waves.T @ mixed @ waves
         data = data / (data * data).mean((2, 3), keepdim=True).add(1e-12).sqrt()
         marked = math.sqrt(1 - TEMPLATE) * data + math.sqrt(TEMPLATE) * self.template
         share = torch.sigmoid(self.share)
         marked = torch.cat([marked[:, :1] * (1 - share).sqrt(), marked[:, 1:] * share.sqrt()], 1)
-        _, activity, features = self.view(pixels)
+        _, activity, features = seen
         mask = activity[:, :1] ** MASKING * self.body(features).clamp(-2, 2).exp()
         return marked.repeat(1, 1, height // tile, width // tile) * mask

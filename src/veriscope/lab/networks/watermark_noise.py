@@ -240,7 +240,11 @@ class Channel:
                 marked = self.changed(marked, name).clamp(0, 1)
         marked = straight(marked, (marked * 255).round() / 255)
         size = (side, side)
-        near = turn(count, 0.15, 1.003, 0.004, self.generator) if self.uniform(0, 1) < 0.6 else torch.eye(3).expand(count, 3, 3)
+        near = (
+            turn(count, 0.15, 1.003, 0.004, self.generator)
+            if self.uniform(0, 1) < 0.6
+            else torch.eye(3).expand(count, 3, 3)
+        )
         back = torch.linalg.inv(there) @ near
         valid = torch.ones_like(marked[:, :1])
         small = F.interpolate(marked, size, mode="bilinear", antialias=True, align_corners=False)

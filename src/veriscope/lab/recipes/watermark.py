@@ -39,7 +39,7 @@ NATIVE = round(SIDE * FINER)
 CUT = NATIVE + 48  # pixels a side of what is kept of a picture
 PSNR = 42.0  # dB
 VISIBLE = 0.02  # weight of the mark's energy over the local activity, in the loss
-ASIDE = 8  # batches that decide which epoch was best
+ASIDE = 4  # batches that decide which epoch was best
 STOPPING = 0  # fold
 TRIALS = ("none", "jpeg 70", "jpeg 50", "half size", "half the area", "blur", "noise", "webp 60", "turned")
 
@@ -192,6 +192,7 @@ class WatermarkRecipe:
             say,
         )
         encoder = trained.network.cpu().eval()
+        encoder.extractor.freeze()
         out.mkdir(parents=True, exist_ok=True)
         example = torch.rand(1, 4, SIDE, SIDE)
         files = (f"{self.name}.onnx", f"{self.name}.encoder.onnx")
@@ -204,8 +205,8 @@ class WatermarkRecipe:
             settings,
             {name: round(float(np.mean([row[name] for row in figures])), 4) for name in TRIALS},
             data=(
-                f"accuracy of the {RAW_BITS} raw bits at PSNR {PSNR:g} dB on {ASIDE * settings.batch} squares of {SIDE} canonical "
-                "pixels, a quarter of a picture, of sources kept aside, the way back being known"
+                f"accuracy of the {RAW_BITS} raw bits at PSNR {PSNR:g} dB on {ASIDE * settings.batch} squares of {SIDE} "
+                "canonical pixels, a quarter of a picture, of sources kept aside, the way back being known"
             ),
             trained_on=[rows[place] for place in fitted],
             files=files,

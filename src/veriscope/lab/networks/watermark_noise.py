@@ -265,6 +265,6 @@ CHANGES = (  # in the order in which they happen, and how often
     ("resize", 0.2),
     ("screenshot", 0.1),
     ("noise", 0.12),
-    ("jpeg", 0.5),
-    ("webp", 0.06),
+    ("jpeg", 0.6),
+    ("webp", 0.1),
 )

@@ -17,6 +17,7 @@ import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
@@ -29,6 +30,7 @@ from veriscope.lab.networks.watermark import Encoder, Extractor, to_rgb
 from veriscope.lab.recipes.fitting import Learning, fit_module
 from veriscope.lab.recipes.localising import export_dense, finish_localiser
 from veriscope.lab.recipes.recipe import Say, Settings
+from veriscope.lab.recipes.starting import start_from
 from veriscope.synthetic import views
 from veriscope.watermarks import tiling
 from veriscope.watermarks.payload import RAW_BITS
@@ -183,8 +185,11 @@ class WatermarkRecipe:
         aside = MarkBatches(squares.chosen(stopping), settings.batch, ASIDE, settings.seed)
         batches = max(1, settings.draws // settings.batch)
         held = [aside[index] for index in range(ASIDE)]
+        learning = WatermarkTraining(settings)
+        if settings.start:
+            start_from(learning.network, Path(settings.start), say)
         trained = fit_module(
-            WatermarkTraining(settings),
+            learning,
             MarkBatches(squares.chosen(fitted), settings.batch, batches, settings.seed + 1),
             held,
             work / self.name,
@@ -194,6 +199,7 @@ class WatermarkRecipe:
         encoder = trained.network.cpu().eval()
         encoder.extractor.freeze()
         out.mkdir(parents=True, exist_ok=True)
+        save_file(encoder.state_dict(), out / f"{self.name}.safetensors")  # what a later training may start from
         example = torch.rand(1, 4, SIDE, SIDE)
         files = (f"{self.name}.onnx", f"{self.name}.encoder.onnx")
         export_dense(encoder.extractor, (example,), out / files[0], ("pixels",), ("odds",))

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from veriscope.cli import camera, examine, geometry, inventory, lab, tampering, undo_warp
+from veriscope.cli import camera, examine, geometry, inventory, lab, tampering, undo_warp, watermark
 from veriscope.errors import VeriscopeError
 
 WRONG_INPUT = 2  # exit code: the input cannot be examined, or the call is off
@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"veriscope {version('veriscope')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (examine, inventory, tampering, camera, geometry, undo_warp, lab):
+    for group in (examine, inventory, tampering, camera, geometry, undo_warp, watermark, lab):
         group.add_to(commands)
     return top
 

@@ -7,13 +7,15 @@ Papers: Zhu et al. 2018 (HiDDeN); Bui et al. 2023 (TrustMark: the residual is co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from veriscope import models
 from veriscope.errors import VeriscopeError
-from veriscope.watermarks import alignment, payload, tiling
+from veriscope.watermarks import alignment, payload, strength, tiling
 from veriscope.watermarks.alignment import Alignment
 
 NAME = "learned"
@@ -21,7 +23,6 @@ MODEL = "watermark"
 ENCODER = "watermark.encoder.onnx"
 LEAST_SIDE = 128  # pixels: in a smaller picture the mark's finest waves have no room
 TRIES = 3  # alignments that are read at most
-SURE = 1e-6  # p-value under which a message is given out
 
 
 def require_room(height: int, width: int) -> None:
@@ -64,27 +65,44 @@ def odds(rgb: NDArray[np.uint8], where: Alignment) -> NDArray[np.float32]:
     return np.asarray(found[0], np.float32)
 
 
-def read(rgb: NDArray[np.uint8], key: str) -> tuple[payload.Reading, Alignment]:
-    """What a picture's mark says under a key, the p-value corrected for the alignments that were tried.
+def read(rgb: NDArray[np.uint8], key: str) -> payload.Reading:
+    """What a picture's mark says under a key.
 
     Args:
         rgb: uint8 (H, W, 3) of any size.
         key: the text that it was marked with.
-    Returns:
-        the reading, and the alignment that it came from.
     Raises:
         VeriscopeError: the key is empty.
         ModelError: the weights are missing or damaged.
     """
     payload.require_key(key)
     canvas = alignment.small(rgb)
-    found: list[tuple[payload.Reading, Alignment]] = []
-    for where in alignment.align(canvas)[:TRIES]:
-        found.append((payload.read(odds(canvas, where), key), where))
-        if found[-1][0].message is not None and found[-1][0].p_value < SURE / TRIES:
+    return read_aligned(canvas, alignment.align(canvas), key)
+
+
+def read_aligned(canvas: NDArray[np.uint8], places: Sequence[Alignment], key: str) -> payload.Reading:
+    """As ``read``, of what ``alignment.small`` and ``alignment.align`` gave."""
+    readings: list[payload.Reading] = []
+    for where in places[:TRIES]:
+        readings.append(payload.read(odds(canvas, where), key))
+        if payload.best(readings).found:
             break
-    best, where = max(found, key=lambda item: (item[0].message is not None, item[0].matches))
-    p_value = payload.corrected_p(best.p_value, len(found))
-    message = best.message if p_value < SURE else None
-    corrected = best.bits_corrected if message is not None else None
-    return payload.Reading(message, best.matches, p_value, corrected), where
+    return payload.best(readings)
+
+
+def embed_data(rgb: NDArray[np.uint8], data: bytes, key: str, psnr: float = strength.PSNR) -> NDArray[np.uint8]:
+    """A picture with 8 bytes in it, uint8 (H, W, 3), at a PSNR of at least ``psnr`` dB.
+
+    Raises:
+        VeriscopeError: the picture is too small, or the key is empty.
+        ModelError: the weights are missing or damaged.
+    """
+    require_room(*rgb.shape[:2])
+    found = residual(rgb, payload.raw_bits(data, key))
+    return np.asarray(strength.strengthened(rgb, found, psnr, 255)[0], np.uint8)
+
+
+def read_data(rgb: NDArray[np.uint8], key: str) -> tuple[NDArray[np.uint8], float]:
+    """The likeliest 64 bits (64,) of 0 and 1 that a picture carries under a key, marked or not, and the p-value."""
+    reading = read(rgb, key)
+    return reading.bits, reading.p_value

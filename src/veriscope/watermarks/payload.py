@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -29,27 +29,47 @@ MEMORY = 8  # bits of the encoder's state
 GENERATORS = (0o561, 0o753)  # of the best code of rate 1/2 and memory 8 (Lin and Costello, table 12.1)
 ROUNDS = 3  # times round the circle in decoding; the middle one is kept
 LABEL = b"veriscope watermark 1"
+SURE = 1e-6  # p-value under which there is a mark
 NULL = (
-    "each of the {pilots} pilot bits, drawn from the key, matches by chance with probability 1/2; corrected for the number of "
-    "alignments that were tried"
+    f"no mark under this key: each of {PILOTS} pilot bits, drawn from the key, is as the key wants it with probability 1/2, "
+    "independently; corrected (Sidak) for the number of readings that were tried"
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reading:
     """What raw bits say under a key.
 
     Attributes:
-        message: the text, where the code's check holds; None otherwise.
+        bits: the likeliest payload, uint8 (64,) of 0 and 1, whether there is a mark or not.
+        holds: whether the code's keyed check holds for it.
         matches: pilots that are as the key wants them, of ``PILOTS``.
-        p_value: probability of so many matches without a mark under this key.
-        bits_corrected: raw bits that the code changed; None where its check does not hold.
+        p_value: probability of so many matches without a mark under this key, corrected for what was tried.
+        changed: raw bits that differ from the payload's.
+        tries: alignments or bands that were read.
     """
 
-    message: str | None
+    bits: NDArray[np.uint8]
+    holds: bool
     matches: int
     p_value: float
-    bits_corrected: int | None
+    changed: int
+    tries: int = 1
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a mark under this key: the p-value is under ``SURE`` and the code's check holds."""
+        return self.holds and self.p_value < SURE
+
+    @property
+    def message(self) -> str | None:
+        """The text of the mark; None where there is no mark, or its payload is not text."""
+        return _text(np.packbits(self.bits).tobytes()) if self.found else None
+
+    @property
+    def bits_corrected(self) -> int | None:
+        """Raw bits that the code had to change; None where there is no mark."""
+        return self.changed if self.found else None
 
 
 def message_bytes(message: str) -> bytes:
@@ -145,17 +165,16 @@ def decoded(odds: NDArray[np.float64]) -> NDArray[np.uint8]:
     return bits[count : 2 * count]
 
 
-def raw_bits(message: str, key: str) -> NDArray[np.uint8]:
-    """The raw bits that carry a message under a key, uint8 (RAW_BITS,) of 0 and 1.
+def raw_bits(data: bytes, key: str) -> NDArray[np.uint8]:
+    """The raw bits that carry 8 bytes under a key, uint8 (RAW_BITS,) of 0 and 1.
 
-    >>> int(raw_bits("ab", "secret").size)
+    >>> int(raw_bits(b"abcdefgh", "secret").size)
     192
 
     Raises:
-        VeriscopeError: the message is empty or too long, or the key is empty.
+        VeriscopeError: the key is empty.
     """
     secret = require_key(key)
-    data = message_bytes(message)
     information = np.unpackbits(np.frombuffer(data + _check(secret, data), np.uint8))
     plain = np.concatenate([np.zeros(PILOTS, np.uint8), convolved(information)])
     order, flips = _keyed(secret)
@@ -167,9 +186,9 @@ def raw_bits(message: str, key: str) -> NDArray[np.uint8]:
 def read(odds: NDArray[np.floating], key: str) -> Reading:
     """What the log odds ``(RAW_BITS,)`` of raw bits say under a key.
 
-    >>> bits = raw_bits("ab", "secret")
+    >>> bits = raw_bits(b"abcdefgh", "secret")
     >>> read(2.0 * bits - 1, "secret").message
-    'ab'
+    'abcdefgh'
 
     Raises:
         VeriscopeError: the key is empty.
@@ -181,11 +200,15 @@ def read(odds: NDArray[np.floating], key: str) -> Reading:
     information = decoded(plain[PILOTS:])
     data = np.packbits(information).tobytes()
     words, check = data[:MESSAGE_BYTES], data[MESSAGE_BYTES:]
-    text = _text(words)
-    if text is None or not hmac.compare_digest(check, _check(secret, words)):
-        return Reading(None, matches, binomial(matches), None)
-    corrected = int((convolved(information) != (plain[PILOTS:] > 0)).sum())
-    return Reading(text, matches, binomial(matches), corrected)
+    changed = int((convolved(information) != (plain[PILOTS:] > 0)).sum()) + PILOTS - matches
+    holds = hmac.compare_digest(check, _check(secret, words))
+    return Reading(information[: 8 * MESSAGE_BYTES], holds, matches, binomial(matches), changed)
+
+
+def best(readings: list[Reading]) -> Reading:
+    """The most telling of the readings of one picture, its p-value corrected for their number."""
+    chosen = max(readings, key=lambda reading: (reading.matches, reading.holds))
+    return replace(chosen, p_value=corrected_p(chosen.p_value, len(readings)), tries=len(readings))
 
 
 def _text(words: bytes) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -292,7 +293,7 @@ def _number(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]], title: str = "") -> None:
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], title: str = "") -> None:
     from rich.console import Console
     from rich.table import Table
 

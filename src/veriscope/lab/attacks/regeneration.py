@@ -43,7 +43,7 @@ def regenerating(name: str, coder: Coder, passes: Sequence[int] = PASSES) -> lis
 
     def change(times: int) -> Any:
         def passed(rgb: Pixels, _: np.random.Generator) -> Pixels:
-            for _ in range(times):
+            for _turn in range(times):
                 rgb = coder.reconstruct(rgb)
             return rgb
 

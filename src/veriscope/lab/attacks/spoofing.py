@@ -42,7 +42,7 @@ def asked(
         noise = cv2.GaussianBlur(generator.standard_normal((height, width, 3)).astype(np.float32), (0, 0), SMOOTH)
         sent = np.clip(np.rint(128 + NOISE * noise / noise.std()), 0, 255).astype(np.uint8)
         total += service(sent).astype(np.float32) - sent
-    return total / times
+    return np.asarray(total / times, np.float32)
 
 
 def spoofing(service: Callable[[Pixels], Pixels], loudness: Sequence[float] = LOUDNESS) -> list[Attack]:

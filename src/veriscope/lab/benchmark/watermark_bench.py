@@ -205,15 +205,14 @@ class WatermarkBench:
         near = (
             {}
             if marked is None
-            else {"psnr": round(psnr(rgb, marked, 255), 3), "ssim": round(similarity(rgb, marked), 5)}
+            else {"psnr": _near(rgb, marked), "ssim": round(similarity(rgb, marked), 5)}
         )
         answer(NONE, marked, why, seconds=spent, **near)
         for attack in attacks:
             if self.answers.holds((scheme.name, mark, bits, row.key, attack.name)):
                 continue
             changed = None if marked is None else attack.on_marked(marked, row.key)
-            same = marked is not None and changed is not None and changed.shape == marked.shape
-            answer(attack.name, changed, why, psnr=round(psnr(marked, changed, 255), 2) if same else None)
+            answer(attack.name, changed, why, psnr=_near(marked, changed))
 
     def _speeds(self) -> list[dict[str, Any]]:
         """Seconds a megapixel, the median over a few pictures of ``TIMED_PIXELS``, after one that is not counted."""
@@ -274,6 +273,12 @@ _UNTOLD = ("data", "out", "regenerations", "key", "command")
 def drawn_payload(key: str, bits: int) -> NDArray[np.uint8]:
     """A picture's payload, ``uint8 (bits,)`` of 0 and 1, the same always."""
     return np.random.default_rng(zlib.crc32(f"{key}#{bits}".encode())).integers(0, 2, bits).astype(np.uint8)
+
+
+def _near(marked: Pixels | None, changed: Pixels | None) -> float | None:
+    if marked is None or changed is None or changed.shape != marked.shape:
+        return None
+    return round(min(100.0, psnr(marked, changed, 255)), 2)
 
 
 def _read(scheme: Scheme, pixels: Pixels) -> tuple[Reading, str]:

@@ -29,8 +29,7 @@ def visible(made: Tensor, wanted: Tensor) -> Tensor:
         if scale:
             made, wanted = F.avg_pool2d(made, 2), F.avg_pool2d(wanted, 2)
         error = (made - wanted).square().mean(1, keepdim=True)
-        hidden = _spread(wanted.detach()) + VISIBLE**2
-        total = total + 2.0**scale * (_mean(error) / hidden).mean()
+        total = total + 2.0**scale * (_mean(error) / hidden(wanted.detach())).mean()
     return total / (2**SCALES - 1)
 
 
@@ -44,5 +43,7 @@ def _mean(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, AROUND, 1, AROUND // 2, count_include_pad=False)
 
 
-def _spread(pixels: Tensor) -> Tensor:
-    return (_mean(pixels.square()) - _mean(pixels).square()).clamp(min=0).mean(1, keepdim=True)
+def hidden(pixels: Tensor) -> Tensor:
+    """The variance of an error that is just seen at each place of pixels ``(N, 3, H, W)``: ``(N, 1, H, W)``."""
+    spread = (_mean(pixels.square()) - _mean(pixels).square()).clamp(min=0).mean(1, keepdim=True)
+    return spread + VISIBLE**2

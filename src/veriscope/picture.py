@@ -58,7 +58,8 @@ class Picture:
     truncated: bool = False
     notes: tuple[str, ...] = ()
     _views: dict[Hashable, Any] = field(default_factory=dict, repr=False)
-    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    # One a view: whoever asks for another need not wait.
+    _locks: dict[Hashable, threading.RLock] = field(default_factory=dict, repr=False)
 
     @property
     def width(self) -> int:
@@ -90,8 +91,8 @@ class Picture:
         return open_lazily(self.name, self.data)[1]
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """The view under ``key``, computed at the first call and shared by all later ones."""
-        with self._lock:
+        """The view under ``key``, computed at the first call and shared by all later ones, which wait for it."""
+        with self._locks.setdefault(key, threading.RLock()):
             if key not in self._views:
                 self._views[key] = compute()
             value: T = self._views[key]

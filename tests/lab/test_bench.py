@@ -152,6 +152,16 @@ def test_installed_detectors_are_asked_once_and_failures_are_rows(stubs, manifes
     assert next(row for row in stored if row["detector"] == "broken")["score"] is None
 
 
+def test_sweeps_may_ask_some_detectors_and_keep_what_the_others_said(stubs, manifest, tmp_path):
+    said = []
+    tables = ran(manifest, tmp_path, said, protocols=("installed", "sweeps"), swept_by=("red",), swept=4)
+    assert {line["detector"] for line in tables["robustness"] if line["variant"] == "noise 5"} >= {"red"}
+    assert "mute" not in {line["detector"] for line in tables["robustness"]}
+    lines = {line["detector"]: line for line in tables["installed"]}
+    assert {name: lines[name]["answered"] for name in ("red", "veriscope")} == {"red": 40, "veriscope": 40}
+    assert lines["broken"]["failed"] == 40
+
+
 def test_a_stopped_run_loses_nothing(stubs, manifest, tmp_path):
     whole = stubs[0].score
 

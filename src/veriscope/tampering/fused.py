@@ -40,6 +40,11 @@ class Coefficients:
     place: dict[str, float]
     picture: dict[str, float]
 
+    @property
+    def methods(self) -> frozenset[str]:
+        """Those that weigh anything."""
+        return frozenset({*self.place, *self.picture} - {"offset"})
+
 
 @lru_cache(maxsize=2)
 def coefficients(quick: bool = False) -> Coefficients:
@@ -72,14 +77,14 @@ class Heard:
     judged: NDArray[np.float32]
 
 
-def all_heard(picture: Picture, *, quick: bool = False) -> Heard:
-    """Every method's map at the working size, and its score; the main localiser's as log odds."""
+def all_heard(picture: Picture, names: frozenset[str] | None = None, *, quick: bool = False) -> Heard:
+    """The map of each method of these names at the working size, and its score; the main localiser's as log odds."""
 
     def compute() -> Heard:
         height, width = working_shape(picture)
         places, scores = {}, {}
         judged = np.zeros((height, width), np.float32)
-        for method, localisation in heard(picture, quick=quick):
+        for method, localisation in heard(picture, names, quick=quick):
             if method.name == MAIN:
                 places[MAIN] = _odds(resized(localisation.map, height, width))
                 scores[MAIN] = float(_odds(np.array([localisation.score], np.float32))[0])
@@ -89,7 +94,7 @@ def all_heard(picture: Picture, *, quick: bool = False) -> Heard:
             judged = np.maximum(judged, resized(localisation.judged, height, width))
         return Heard(places, scores, judged)
 
-    return picture.once(("all localisers", quick), compute)
+    return picture.once(("all localisers", names, quick), compute)
 
 
 def _odds(chance: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -153,7 +158,8 @@ class FusedQuick(Fused):
 
 def odds_of(picture: Picture, *, quick: bool = False) -> float:
     """The fused log odds of the whole picture, before calibration."""
-    return fused_score(all_heard(picture, quick=quick), coefficients(quick).picture)
+    weights = coefficients(quick)
+    return fused_score(all_heard(picture, weights.methods, quick=quick), weights.picture)
 
 
 def localised(picture: Picture, *, quick: bool = False) -> Localisation:
@@ -162,8 +168,9 @@ def localised(picture: Picture, *, quick: bool = False) -> Localisation:
     Raises:
         ModelError: the coefficients are missing or damaged.
     """
-    said = all_heard(picture, quick=quick)
-    fused = fused_map(said, coefficients(quick).place)
+    weights = coefficients(quick)
+    said = all_heard(picture, weights.methods, quick=quick)
+    fused = fused_map(said, weights.place)
     odds = odds_of(picture, quick=quick)
     places = regions(fused, np.ones_like(fused))
     says = "No part of the picture stands out."

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import threading
+from collections import deque
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from functools import lru_cache
 
@@ -27,6 +30,7 @@ from veriscope.tampering.trained import Trained
 from veriscope.tampering.warps import Warps
 from veriscope.tampering.weak import Weak
 
+SIDE_BY_SIDE = 2  # methods under way at a time: each holds arrays of the picture's size
 METHODS: tuple[Localiser, ...] = (
     MainLocaliser(),
     DoubleQuantisation(),
@@ -50,16 +54,41 @@ def usable() -> tuple[Localiser, ...]:
     return tuple(method for method in METHODS if not isinstance(method, Trained) or method.name in models.registry())
 
 
-def heard(picture: Picture, *, quick: bool = False) -> Iterator[tuple[Localiser, Localisation]]:
-    """Each usable method that applies to the picture, with what it found; one that fails is passed over."""
-    for method in usable():
-        if quick and not method.quick:
-            continue
-        found = None
-        with suppress(Exception):  # one that fails says so in its own evidence
-            found = method.locate(picture)
-        if found is not None:
-            yield method, found
+def heard(
+    picture: Picture, names: Container[str] | None = None, *, quick: bool = False
+) -> Iterator[tuple[Localiser, Localisation]]:
+    """Each usable method of these names that applies to the picture, with what it found; one that fails is passed over.
+
+    Two are under way at a time where there is more than one thread, the slow ones first; each is asked once for a picture. One
+    that hangs holds its caller, as in any examination until the time limit, and never the end of the process.
+    """
+    wanted = [method for method in usable() if method.quick or not quick]
+    asked = [method for method in wanted if names is None or method.name in names]
+    waiting, found = deque(sorted(asked, key=_pace)), dict[str, Localisation | None]()
+
+    def work() -> None:
+        while True:
+            try:
+                method = waiting.popleft()
+            except IndexError:
+                return
+            with suppress(Exception):  # one that fails says so in its own evidence
+                found[method.name] = method.locate(picture)
+
+    beside = min(SIDE_BY_SIDE, models.THREADS or os.cpu_count() or 1) - 1  # this thread works, too
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(beside)]
+    for thread in threads:
+        thread.start()
+    work()
+    for thread in threads:
+        thread.join()
+    for method in asked:
+        if (localisation := found.get(method.name)) is not None:
+            yield method, localisation
+
+
+def _pace(method: Localiser) -> tuple[bool, bool]:
+    return method.quick, not isinstance(method, Trained)
 
 
 def values_at(found: Localisation, height: int, width: int) -> NDArray[np.float32]:

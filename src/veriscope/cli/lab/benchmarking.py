@@ -46,6 +46,12 @@ def add_to(actions: Any) -> None:
         metavar="heads|all|a,b",
         help="recipes that matrix, loso, grid and dff train again: those that take seconds, all, or these (heads)",
     )
+    bench.add_argument(
+        "--swept-by",
+        default="all",
+        metavar="all|a,b",
+        help="of the detectors, those asked in the sweeps, which ask for about fifty versions of each picture (all)",
+    )
     bench.add_argument("--minutes", type=float, metavar="M", help="the most that a network trains for one cell (3)")
     for name, metavar, text in NUMBERS:
         bench.add_argument(f"--{name.replace('_', '-')}", type=int, metavar=metavar, help=text)
@@ -80,6 +86,7 @@ def run(options: argparse.Namespace) -> int:
         detectors=_names(options.detectors) or ("all",),
         protocols=_names(options.protocols) or PROTOCOLS,
         refit=_names(options.refit) or ("heads",),
+        swept_by=_names(options.swept_by) or ("all",),
         settings=Settings(minutes=minutes),
         command=shlex.join(["veriscope", *words()]),
         **chosen,

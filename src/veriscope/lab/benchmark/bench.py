@@ -52,6 +52,7 @@ class Order:
         pictures: the most that installed detectors are asked about; half of each class.
         per_source: the most of one source, in tests and in trainings.
         swept: pictures that go through the sweeps.
+        swept_by: names of the detectors asked in the sweeps, of those that are asked at all; "all" for each.
         variants: the sweeps' perturbations.
         costed: pictures of the latency protocol.
         families: the most families of generators in the matrix.
@@ -71,6 +72,7 @@ class Order:
     pictures: int = 1000
     per_source: int = 60
     swept: int = 120
+    swept_by: tuple[str, ...] = (ALL,)
     variants: tuple[str, ...] = SWEEPS
     costed: int = 12
     families: int = 8
@@ -153,18 +155,19 @@ class Bench:
 
     def installed(self) -> None:
         """Every detector on every picture, as it is and after 75 % + JPEG 70."""
-        self._ask([(row, (AS_IS, SHARED)) for row in self.tested])
+        self._ask([(row, (AS_IS, SHARED)) for row in self.tested], self.detectors)
 
     def sweeps(self) -> None:
-        """Every detector on some of the pictures, after each perturbation."""
+        """Some of the pictures after each perturbation, and what the detectors of ``swept_by`` make of them."""
         some = _both(self.tested, self.order.swept, self.order.swept)
         variants = tuple(dict.fromkeys((AS_IS, *self.order.variants, *REENCODINGS)))
-        self._ask([(row, variants) for row in some])
+        self._ask([(row, variants) for row in some], self._sweepers)
 
-    def _ask(self, jobs: Sequence[tuple[Row, Sequence[str]]]) -> None:
-        cheats = self._cheats
-        entries, left_out = measuring.measure(jobs, [*self.detectors, *cheats], self.results, say=self.say)
-        seen = {(entry.key, entry.variant): entry for entry in [*self.entries, *entries]}
+    def _ask(self, jobs: Sequence[tuple[Row, Sequence[str]]], whom: Sequence[plugins.Detector]) -> None:
+        entries, left_out = measuring.measure(jobs, [*whom, *self._cheats], self.results, say=self.say)
+        seen = {(entry.key, entry.variant): entry for entry in self.entries}
+        for entry in entries:
+            measuring.join(seen, entry)
         self.entries = list(seen.values())
         self.tables["left_out"] = sorted({*self.tables["left_out"], *left_out})
         ensemble = [detector.name for detector in measuring.shipped()] if self._wanted(ENSEMBLE) else []
@@ -329,6 +332,19 @@ class Bench:
         if ENSEMBLE in self.order.detectors:
             found |= {detector.name: detector for detector in measuring.shipped()}
         return list(found.values())
+
+    @property
+    def _sweepers(self) -> list[plugins.Detector]:
+        """Raises VeriscopeError where one of ``swept_by`` is not asked at all."""
+        names = set(self.order.swept_by)
+        if ALL in names:
+            return self.detectors
+        if ENSEMBLE in names:
+            names = names - {ENSEMBLE} | {detector.name for detector in measuring.shipped()}
+        unknown = sorted(names - {detector.name for detector in self.detectors})
+        if unknown:
+            raise VeriscopeError(f"--swept-by: {', '.join(unknown)} is not among the detectors that are asked")
+        return [detector for detector in self.detectors if detector.name in names]
 
     def _unavailable(self) -> dict[str, str]:
         asked = {detector.name for detector in self.detectors}

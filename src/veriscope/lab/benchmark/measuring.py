@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,13 @@ def mark_of(detector: Detector) -> str:
     return hashlib.sha256(" ".join([detector.name, str(detector.version), *sorted(files)]).encode()).hexdigest()[:12]
 
 
+def join(held: dict[tuple[str, str], Entry], entry: Entry) -> None:
+    """Add an entry to those that are held by key and variant; answers about the same version come together, the newest kept."""
+    where = entry.key, entry.variant
+    before = held[where].answers if where in held else {}
+    held[where] = replace(entry, answers={**before, **entry.answers})
+
+
 class Results:
     """The answers of all runs over one folder of work."""
 
@@ -116,9 +123,7 @@ class Results:
                 continue  # a line of an older version
 
     def _take(self, entry: Entry) -> None:
-        held = self._held.get((entry.key, entry.variant))
-        both = {**held.answers, **entry.answers} if held else entry.answers
-        self._held[entry.key, entry.variant] = Entry(**{**vars(entry), "answers": both})
+        join(self._held, entry)
 
     def missing(self, key: str, variant: str, marks: Mapping[str, str]) -> list[str]:
         """The detectors of ``marks`` (name to mark) that have not answered about a version of a picture."""

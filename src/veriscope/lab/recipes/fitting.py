@@ -1,8 +1,9 @@
 """Run one Lightning training within a limit of minutes: resume, early stop on what is kept aside, TensorBoard, checkpoints.
 
 What a recipe gives is a module whose steps know their data; what it gets back has the best weights loaded. An interrupted
-training resumes from the last complete checkpoint; a finished one with the same settings only loads. First weights are the
-recipe's: it seeds before it makes the module.
+training resumes from the last complete checkpoint; a finished one with the same settings only loads, and one that is given
+more minutes or epochs goes on. What other settings left is put aside. First weights are the recipe's: it seeds before it makes
+the module.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,12 +24,14 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from veriscope.lab.data.manifest import Row
 from veriscope.lab.recipes.recipe import Say, Settings, write_json
 
 Module = TypeVar("Module", bound=lightning.LightningModule)
 REFRESHED = 20  # batches between two lines of progress
 STEEPEST = 5.0  # norm of a gradient, beyond which it is cut
-BEST, DONE = "best.ckpt", "done.json"
+BEST, DONE, BEGUN = "best.ckpt", "done.json", "begun.json"
+LIMITS = ("minutes", "epochs", "patience", "device")  # settings that say how long a training goes on, and where
 
 
 class Learning(lightning.LightningModule):
@@ -50,6 +53,49 @@ class Learning(lightning.LightningModule):
         optimiser = torch.optim.AdamW(wanted, self.settings.rate, weight_decay=self.decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.settings.epochs, self.settings.rate / 20)
         return [optimiser], [schedule]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What came of ``fit_aside``.
+
+    Attributes:
+        training: with the best weights loaded, in evaluation mode, on the CPU.
+        aside: batches of sources kept aside, to report on; made as they are asked for, once.
+        rows: of the pictures that it was fitted on.
+    """
+
+    training: Learning
+    aside: Iterator[tuple[torch.Tensor, ...]]
+    rows: list[Row]
+
+
+def fit_aside(
+    make: Callable[[], Learning],
+    batches: Dataset[Any],
+    stopping: Dataset[Any],
+    reporting: Dataset[Any],
+    rows: list[Row],
+    work: Path,
+    settings: Settings,
+    say: Say,
+) -> Fitted:
+    """Seed, train by ``fit_module``, and give what is to be reported on.
+
+    Args:
+        make: the untrained module, made after the seed is set.
+        batches, work, settings, say: as for ``fit_module``.
+        stopping: batches that decide which epoch was best; made once.
+        reporting: batches for ``Fitted.aside``.
+        rows: those behind ``batches``.
+    """
+    lightning.seed_everything(settings.seed, workers=True, verbose=False)
+    training = fit_module(make(), batches, list(_each(stopping)), work, settings, say)
+    return Fitted(training.eval().cpu(), _each(reporting), rows)
+
+
+def _each(batches: Dataset[Any]) -> Iterator[Any]:
+    return (batches[index] for index in range(len(batches)))  # type: ignore[arg-type]  # it has a length
 
 
 def fit_module(
@@ -121,7 +167,8 @@ def train(
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
-    work.mkdir(parents=True, exist_ok=True)
+    wanted = {"settings": asdict(settings), **of}
+    begin(work, wanted, say)
     best = ModelCheckpoint(work, "best", monitor=monitor, mode="max", enable_version_counter=False)
     last = ModelCheckpoint(work, "last-{epoch}", monitor="epoch", mode="max", save_top_k=2)
     trainer = lightning.Trainer(
@@ -147,9 +194,26 @@ def train(
     if not Path(best.best_model_path).is_file():  # the limit in minutes ended the first epoch
         trainer.save_checkpoint(work / BEST)
     score = None if best.best_model_score is None else float(best.best_model_score)
-    wanted = {"settings": asdict(settings), **of}
     write_json(work / DONE, {"of": wanted, monitor: score, "epochs": trainer.current_epoch})
     say(f"{trainer.current_epoch} epochs; best {monitor.replace('_', ' ')} on sources kept aside: {score}")
+
+
+def begin(work: Path, wanted: dict[str, Any], say: Say) -> None:
+    """Make the folder of a training, and put aside the checkpoints of one with other settings than ``wanted``.
+
+    Settings that only limit a training may differ: it then goes on. The checkpoints put aside are in ``work/before-N``.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    note = work / BEGUN
+    kept = {**wanted, "settings": {name: each for name, each in wanted["settings"].items() if name not in LIMITS}}
+    checkpoints = [*work.glob("*.ckpt")]
+    if checkpoints and note.exists() and json.loads(note.read_text(encoding="utf-8")) != kept:
+        aside = work / f"before-{len([*work.glob('before-*')]) + 1}"
+        aside.mkdir()
+        for path in [*checkpoints, note, *work.glob(DONE)]:
+            path.rename(aside / path.name)
+        say(f"the checkpoints in {work.name} were made with other settings; they are kept in {work.name}/{aside.name}")
+    write_json(note, kept)
 
 
 def load_best(trained: lightning.LightningModule, work: Path) -> None:

@@ -9,13 +9,12 @@ Papers: Guillaro et al. 2023 (TruFor); Wu et al. 2022 (histories in training loc
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
-import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -32,7 +31,7 @@ from veriscope.lab.data.manifest import Row, load_pixels, source_weights
 from veriscope.lab.data.samples import BATCH, Shards, kept
 from veriscope.lab.generators.editing import Regenerate, edited
 from veriscope.lab.networks.localiser import GRID, TOKENS, LocaliserNetwork, localisation_loss
-from veriscope.lab.recipes.fitting import Learning, fit_module
+from veriscope.lab.recipes.fitting import Fitted, Learning, fit_aside
 from veriscope.lab.recipes.localising import export_dense, finish_localiser, folds_of_real, real
 from veriscope.lab.recipes.recipe import Named, Say, Settings
 from veriscope.lab.recipes.reconstruction import autoencoders
@@ -257,21 +256,6 @@ def figures_at(odds: Tensor, score: Tensor, masks: Tensor, told: Tensor) -> dict
     }
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """What came of ``fit_on_edits``.
-
-    Attributes:
-        training: with the best weights loaded, in evaluation mode, on the CPU.
-        aside: batches of sources that neither trained it nor stopped its training; made as they are asked for, once.
-        rows: the hosts that it was fitted on.
-    """
-
-    training: Learning
-    aside: Iterator[tuple[Tensor, ...]]
-    rows: list[Row]
-
-
 def fit_on_edits(
     make: Callable[[], Learning],
     rows: Sequence[Row],
@@ -298,19 +282,17 @@ def fit_on_edits(
         edits.chosen(np.flatnonzero(mask))
         for mask in (~np.isin(folds, (STOPPING, REPORTING)), folds == STOPPING, folds == REPORTING)
     )
-    lightning.seed_everything(settings.seed, workers=True, verbose=False)
     size = settings.batch
-    stops = EditBatches(stopping, 2 * size, aside, settings.seed)
-    training = fit_module(
-        make(),
+    return fit_aside(
+        make,
         EditBatches(fitted, size, max(1, settings.draws // size), settings.seed + 1),
-        [stops[index] for index in range(aside)],
+        EditBatches(stopping, 2 * size, aside, settings.seed),
+        EditBatches(reporting, 2 * size, aside, settings.seed + 2),
+        fitted.rows,
         work / name,
         settings,
         say,
     )
-    told = EditBatches(reporting, 2 * size, aside, settings.seed + 2)
-    return Fitted(training.eval().cpu(), (told[index] for index in range(aside)), fitted.rows)
 
 
 def finish_on_edits(

@@ -7,13 +7,12 @@ history can tell the two apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
-import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ from torch.utils.data import Dataset
 from veriscope.lab.data.augmentation import jpeg, resized
 from veriscope.lab.data.manifest import Row
 from veriscope.lab.data.samples import Samples, prepare
-from veriscope.lab.recipes.fitting import Learning, fit_module
+from veriscope.lab.recipes.fitting import Fitted, Learning, fit_aside
 from veriscope.lab.recipes.localising import folds_of_real, real
 from veriscope.lab.recipes.recipe import Say, Settings
 
@@ -99,21 +98,6 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
         return as_pixels(squares), torch.tensor(told)
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """What came of ``fit_on_squares``.
-
-    Attributes:
-        training: with the best weights loaded, in evaluation mode, on the CPU.
-        aside: other batches of the sources kept aside, to report on; made as they are asked for, once.
-        rows: of the pictures that it was fitted on.
-    """
-
-    training: Learning
-    aside: Iterator[tuple[Tensor, Tensor]]
-    rows: list[Row]
-
-
 def fit_on_squares(
     make: Callable[[], Learning],
     rows: Sequence[Row],
@@ -138,18 +122,16 @@ def fit_on_squares(
     samples, _ = prepare(real(rows), work / "samples", seed=settings.seed, say=say)
     folds = folds_of_real(samples.rows, settings.folds)
     fitted, kept_aside = samples.chosen(folds != 0), samples.chosen(folds == 0)
-    lightning.seed_everything(settings.seed, workers=True, verbose=False)
-    stopping = Batches(kept_aside, pictures, aside, settings.seed)
-    training = fit_module(
-        make(),
+    return fit_aside(
+        make,
         Batches(fitted, pictures, max(1, settings.draws // (2 * pictures)), settings.seed + 1),
-        [stopping[index] for index in range(aside)],
+        Batches(kept_aside, pictures, aside, settings.seed),
+        Batches(kept_aside, pictures, aside, settings.seed + 2),
+        fitted.rows,
         work / name,
         settings,
         say,
     )
-    reporting = Batches(kept_aside, pictures, aside, settings.seed + 2)
-    return Fitted(training.eval().cpu(), (reporting[index] for index in range(aside)), fitted.rows)
 
 
 def as_pixels(squares: Sequence[NDArray[np.uint8]]) -> Tensor:

@@ -156,6 +156,8 @@ def candidates(power: NDArray[np.float32], pixel: float) -> list[NDArray[np.floa
         refined = maps[place]
         for reach in REACHES:
             refined = _fitted(power, refined, pixel, reach)
+        if not _plausible(refined):  # in a picture without detail peaks are wherever rounding put them
+            continue
         if not any(np.abs(refined - other).max() < 0.01 for _, other in found):
             found.append((_height(power, refined, pixel), refined))
         if len(found) >= 2 * KEPT:
@@ -163,50 +165,60 @@ def candidates(power: NDArray[np.float32], pixel: float) -> list[NDArray[np.floa
     return [refined for _, refined in sorted(found, key=lambda item: -item[0])[:KEPT]]
 
 
-def _peaks() -> list[tuple[int, NDArray[np.float64]]]:
-    return [
-        (channel, peak.astype(np.float64))
-        for channel in range(tiling.CHANNELS)
-        for peak in tiling.template_peaks()[0][channel]
-    ]
+def _plausible(linear: NDArray[np.float64]) -> bool:
+    """Whether a linear map of frequency lies near those that are searched."""
+    most, least = np.linalg.svd(linear, compute_uv=False)
+    return bool(SCALES[0] / 2 < least and most < SCALES[1] * 2 and most < 3 * least)
+
+
+@lru_cache(maxsize=1)
+def _peaks() -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The template's peaks one after the other: channel (n,), and harmonics (n, 2), down and across."""
+    harmonics = tiling.template_peaks()[0]
+    channels = np.repeat(np.arange(tiling.CHANNELS), tiling.PEAKS)
+    return channels, harmonics.reshape(-1, 2).astype(np.float64)
+
+
+def _near(linear: NDArray[np.float64], pixel: float, margin: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The bins nearest to the predicted peaks (n, 2), and which of them lie inside the spectrum by a margin."""
+    bins = np.rint(_peaks()[1] @ linear.T * (PADDED / tiling.TILE / pixel)).astype(np.int64) + PADDED // 2
+    return bins, np.asarray(((bins >= margin) & (bins < PADDED - margin)).all(1))
 
 
 def _height(power: NDArray[np.float32], linear: NDArray[np.float64], pixel: float) -> float:
-    total = 0.0
-    for channel, peak in _peaks():
-        row, column = np.rint(linear @ peak * (PADDED / tiling.TILE / pixel)).astype(int) + PADDED // 2
-        if 0 <= row < PADDED and 0 <= column < PADDED:
-            total += min(CAP, float(power[channel, row, column]))
-    return total
+    bins, inside = _near(linear, pixel, 0)
+    found = power[_peaks()[0][inside], bins[inside, 0], bins[inside, 1]]
+    return float(np.minimum(found, CAP).sum())
 
 
 def _fitted(power: NDArray[np.float32], linear: NDArray[np.float64], pixel: float, reach: int) -> NDArray[np.float64]:
     """The linear map that fits the local maxima of power near the predicted peaks best, each weighted by its height."""
-    unit = PADDED / tiling.TILE / pixel
-    known, seen, weights = [], [], []
-    for channel, peak in _peaks():
-        row, column = np.rint(linear @ peak * unit).astype(int) + PADDED // 2
-        if not (reach < row < PADDED - reach - 1 and reach < column < PADDED - reach - 1):
-            continue
-        patch = power[channel, row - reach : row + reach + 1, column - reach : column + reach + 1]
-        top = np.unravel_index(int(patch.argmax()), patch.shape)
-        y, x = row - reach + int(top[0]), column - reach + int(top[1])
-        around = power[channel, y - 1 : y + 2, x - 1 : x + 2]
-        offset = np.array([_parabola(around[:, 1]), _parabola(around[1])])
-        known.append(peak)
-        seen.append((np.array([y, x]) - PADDED // 2 + offset) / unit)
-        weights.append(min(CAP, float(around[1, 1])) ** 2)
-    if len(known) < 6:
+    channels, known = _peaks()
+    bins, inside = _near(linear, pixel, reach + 1)
+    if inside.sum() < 6:
         return linear
-    root = np.sqrt(np.array(weights))[:, None]
-    solved = np.linalg.lstsq(np.array(known) * root, np.array(seen) * root, rcond=None)[0]
+    channels, known, bins = channels[inside], known[inside], bins[inside]
+    around = np.arange(-reach, reach + 1)
+    patches = power[
+        channels[:, None, None], bins[:, :1, None] + around[None, :, None], bins[:, 1:, None] + around[None, None, :]
+    ]
+    tops = patches.reshape(len(patches), -1).argmax(1)
+    y, x = bins[:, 0] + tops // len(around) - reach, bins[:, 1] + tops % len(around) - reach
+    down = np.stack([power[channels, y + step, x] for step in (-1, 0, 1)], 1)
+    across = np.stack([power[channels, y, x + step] for step in (-1, 0, 1)], 1)
+    offsets = np.stack([_parabolas(down), _parabolas(across)], 1)
+    seen = (np.stack([y, x], 1) - PADDED // 2 + offsets) / (PADDED / tiling.TILE / pixel)
+    weights = np.minimum(down[:, 1], CAP).astype(np.float64)[:, None]
+    solved = np.linalg.lstsq(known * weights, seen * weights, rcond=None)[0]
     return np.asarray(solved.T, np.float64)
 
 
-def _parabola(values: NDArray[np.float32]) -> float:
-    before, middle, after = (float(value) for value in values)
+def _parabolas(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Where between -1/2 and 1/2 the parabolas through three values each (n, 3) are highest."""
+    before, middle, after = np.asarray(values, np.float64).T
     bend = before - 2 * middle + after
-    return 0.0 if bend >= 0 else float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5))
+    bent = bend < 0
+    return np.where(bent, np.clip(0.5 * (before - after) / np.where(bent, bend, -1), -0.5, 0.5), 0.0)
 
 
 def _placed(
@@ -237,7 +249,7 @@ def _placed(
     top = np.unravel_index(int(agreement.argmax()), agreement.shape)
     around = agreement[np.ix_([(top[0] + d) % SHIFTS for d in (-1, 0, 1)], [(top[1] + d) % SHIFTS for d in (-1, 0, 1)])]
     unit = tiling.TILE / SHIFTS
-    place = np.array([(top[0] + _parabola(around[:, 1])) * unit, (top[1] + _parabola(around[1])) * unit])
+    place = (np.array(top) + _parabolas(np.stack([around[:, 1], around[1]]))) * unit
     spatial = np.linalg.inv(linear).T * pixel  # (down, across) canonical to pixels
     # A wave e^(2 pi i k c / T) at canonical c is seen at pixel S c + t: its coefficient turns by -k S^-1 t.
     origin = spatial @ place

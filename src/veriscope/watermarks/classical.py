@@ -137,7 +137,7 @@ def read(rgb: NDArray[np.uint8], key: str) -> payload.Reading:
     readings = [payload.read(odds(rgb, key), key)]
     if not readings[0].found and min(_shape(*rgb.shape[:2])) > 0:
         readings.append(payload.read(odds(np.ascontiguousarray(rgb[:, ::-1]), key), key))
-    return payload.best(readings)
+    return payload.best(readings, 2)
 
 
 def read_data(rgb: NDArray[np.uint8], key: str) -> tuple[NDArray[np.uint8], float]:

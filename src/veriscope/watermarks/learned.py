@@ -85,9 +85,9 @@ def read_aligned(canvas: NDArray[np.uint8], places: Sequence[Alignment], key: st
     readings: list[payload.Reading] = []
     for where in places[:TRIES]:
         readings.append(payload.read(odds(canvas, where), key))
-        if payload.best(readings).found:
+        if payload.best(readings, TRIES).found:
             break
-    return payload.best(readings)
+    return payload.best(readings, TRIES)
 
 
 def embed_data(rgb: NDArray[np.uint8], data: bytes, key: str, psnr: float = strength.PSNR) -> NDArray[np.uint8]:

@@ -46,7 +46,7 @@ class Reading:
         matches: pilots that are as the key wants them, of ``PILOTS``.
         p_value: probability of so many matches without a mark under this key, corrected for what was tried.
         changed: raw bits that differ from the payload's.
-        tries: alignments or bands that were read.
+        tries: readings that the p-value is corrected for.
     """
 
     bits: NDArray[np.uint8]
@@ -205,10 +205,15 @@ def read(odds: NDArray[np.floating], key: str) -> Reading:
     return Reading(information[: 8 * MESSAGE_BYTES], holds, matches, binomial(matches), changed)
 
 
-def best(readings: list[Reading]) -> Reading:
-    """The most telling of the readings of one picture, its p-value corrected for their number."""
+def best(readings: list[Reading], tries: int) -> Reading:
+    """The most telling of the readings of one picture, its p-value corrected for how many there could have been.
+
+    Args:
+        readings: at least one, with the p-value of each alone.
+        tries: readings that would have been made, had none told anything; stopping at the first that tells is no discount.
+    """
     chosen = max(readings, key=lambda reading: (reading.matches, reading.holds))
-    return replace(chosen, p_value=corrected_p(chosen.p_value, len(readings)), tries=len(readings))
+    return replace(chosen, p_value=corrected_p(chosen.p_value, tries), tries=tries)
 
 
 def _text(words: bytes) -> str | None:

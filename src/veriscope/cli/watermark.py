@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ def add_to(commands: Any) -> None:
     embedding.add_argument("--out", type=Path, required=True, metavar="FILE", help="where the marked picture goes")
     embedding.add_argument("--scheme", default="learned", metavar="NAME", help="learned (default) or dwt_dct_svd")
     embedding.add_argument(
-        "--psnr", type=float, default=42.0, metavar="DB", help="at least so close to the original (42)"
+        "--psnr", type=float, metavar="DB", help="at least so close to the original (42; less in a very busy picture)"
     )
     embedding.add_argument("--force", action="store_true", help="write over FILE, and mark over a mark")
     embedding.add_argument("--json", action="store_true", help="print what was done as JSON")
@@ -58,8 +57,8 @@ def embed(options: argparse.Namespace) -> int:
     from veriscope.watermarks.writing import format_of
 
     kind = format_of(options.out)
-    if options.out.exists() and not options.force:
-        raise VeriscopeError(f"{options.out}: exists already; choose another name, or write over it with --force")
+    if not options.force:
+        _require_free(options.out, options.input)
     picture = open_picture(options.input, name=str(options.input), limits=limits_of(options))
     marked = mark(
         picture,
@@ -81,14 +80,21 @@ def embed(options: argparse.Namespace) -> int:
     return 0
 
 
+def _require_free(out: Path, source: Path) -> None:
+    if not out.exists():
+        return
+    what = "is the picture itself" if source.exists() and out.samefile(source) else "exists already"
+    raise VeriscopeError(f"{out}: {what}; choose another name, or write over it with --force")
+
+
 def detect(options: argparse.Namespace) -> int:
     """Print what the picture says under the key; 0 with or without a mark."""
     from veriscope.watermarks.marking import detect as read
 
     picture = open_picture(options.input, name=str(options.input), limits=limits_of(options))
-    found = read(picture.rgb, options.key, options.scheme)
+    found = read(picture, options.key, options.scheme)
     if options.json:
-        print(json.dumps(asdict(found)))
+        print(json.dumps(found.as_json()))
     elif found.bits_corrected is None:
         print(f"{options.input}: no mark under this key (p {found.p_value:.2g})")
     else:

@@ -31,7 +31,10 @@ CAP = 12.0  # times the local mean: what a single peak may count
 KEPT = 6  # hypotheses of each family that are looked at closely
 SHIFTS = 192  # places a side of the tile that are tried
 REACHES = (3, 2)  # bins round a predicted peak in which it is looked for, first and second fit
-MOST_TILES = 12  # a side, of a rectified picture
+MOST_TILES = (
+    17,
+    64,
+)  # of a rectified picture, a side and in all: what the longest picture that is marked takes, and more
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +87,12 @@ def detail(rgb: NDArray[np.uint8], pixel: float) -> NDArray[np.float32]:
 
 
 def spectra(whitened: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Power of each channel over its local mean, float32 (2, PADDED, PADDED), the zero frequency in the middle."""
+    """Power of each channel over its local mean, float32 (2, PADDED, PADDED), the zero frequency in the middle.
+
+    Of a picture more than four times as long as wide, the middle.
+    """
+    top, left = (max(0, (side - PADDED) // 2) for side in whitened.shape[1:])
+    whitened = whitened[:, top : top + PADDED, left : left + PADDED]
     height, width = whitened.shape[1:]
     window = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1]).astype(np.float32)
     found = np.empty((tiling.CHANNELS, PADDED, PADDED), np.float32)
@@ -284,7 +292,8 @@ def rectified(rgb: NDArray[np.uint8], alignment: Alignment) -> NDArray[np.float3
     canonical = np.linalg.solve(linear, (corners - origin).T).T
     tile = tiling.TILE
     first = np.floor(canonical.min(0) / tile + 0.02) * tile
-    tiles = np.clip(np.ceil((canonical.max(0) - first) / tile - 0.02), 1, MOST_TILES).astype(int)
+    tiles = np.clip(np.ceil((canonical.max(0) - first) / tile - 0.02), 1, MOST_TILES[0]).astype(int)
+    tiles = np.minimum(tiles, max(1, MOST_TILES[1] // int(tiles.min())))
     wide, high = (int(count) * tile for count in tiles)
     # Sampled finer than canonical and then averaged, so that nothing folds over; OpenCV counts from the centre of a pixel.
     step = 1 / FINER

@@ -26,7 +26,7 @@ from veriscope.watermarks.payload import binomial
 Pixels = NDArray[np.uint8]  # (H, W, 3) RGB
 Bits = NDArray[np.uint8]  # (N,) of 0 and 1
 DEFAULT_KEY = "veriscope benchmark"
-OURS = ("learned", "dwt-dct-svd")
+OURS = ("learned", "dwt_dct_svd")
 INVISIBLE = ("dwtDct", "dwtDctSvd", "rivaGan")  # methods of invisible-watermark
 RIVAGAN_BITS = 32  # all that it carries
 BLIND = "blind-watermark"
@@ -190,5 +190,5 @@ def _rooted(folder: Path, key: str) -> Scheme:
     )
 
 
-OUR_MODULES = {"learned": "learned", "dwt-dct-svd": "classical"}
+OUR_MODULES = {"learned": "learned", "dwt_dct_svd": "classical"}
 ALL = (*OURS, *INVISIBLE, BLIND)

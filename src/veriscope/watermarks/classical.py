@@ -122,10 +122,10 @@ def residual(rgb: NDArray[np.uint8], raw: NDArray[np.uint8], key: str) -> NDArra
 def odds(rgb: NDArray[np.uint8], key: str) -> NDArray[np.float64]:
     """Evidence for each raw bit being 1, (RAW_BITS,): the sum over its blocks, in no unit."""
     blocks = _blocks(_canvas(rgb))
-    order, shift = _keyed(*blocks.shape[:2], key)
+    order, shift = _keyed(blocks.shape[0], blocks.shape[1], key)
     largest = np.linalg.svd(blocks, compute_uv=False)[..., 0]
     agreement = -np.cos(2 * np.pi * (largest / STEP - shift))
-    return np.bincount(order.reshape(-1), agreement.reshape(-1), payload.RAW_BITS)
+    return np.asarray(np.bincount(order.reshape(-1), agreement.reshape(-1), payload.RAW_BITS), np.float64)
 
 
 def read(rgb: NDArray[np.uint8], key: str) -> payload.Reading:

@@ -160,7 +160,7 @@ def mark(
             continue
         if wanted is not None and wanted < strength.PSNR and psnr is None:
             notes.append(f"The picture is busy: only at a PSNR of {wanted:g} dB can its mark be read.")
-        return Marked(written, reached, scheme, tuple([*notes, *writing.lost(source, kind)]))
+        return Marked(written, reached, scheme, (*notes, *writing.lost(source, kind)))
     raise PictureError(
         picture.name,
         f"the mark of {scheme} could not be read from the finished file, and nothing was written: the picture hides it, or "

@@ -113,7 +113,7 @@ def _keyed(key: bytes) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     stream = hashlib.shake_256(seed).digest(9 * RAW_BITS)
     words = np.frombuffer(stream[: 8 * RAW_BITS], "<u8")
     flips = np.frombuffer(stream[8 * RAW_BITS :], np.uint8) & 1
-    return np.argsort(words, kind="stable"), flips
+    return np.argsort(words, kind="stable").astype(np.int64), flips.astype(np.uint8)
 
 
 def _check(key: bytes, data: bytes) -> bytes:
@@ -232,7 +232,7 @@ def binomial(matches: int, of: int = PILOTS) -> float:
     >>> binomial(48) == 2.0**-48
     True
     """
-    return sum(math.comb(of, count) for count in range(max(0, matches), of + 1)) / 2**of
+    return float(sum(math.comb(of, count) for count in range(max(0, matches), of + 1)) / 2**of)
 
 
 def corrected_p(p_value: float, tries: int) -> float:

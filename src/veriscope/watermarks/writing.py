@@ -70,8 +70,8 @@ def encoded(pixels: NDArray[Any], source: Original, kind: str) -> bytes:
     """
     if source.most > 255 and kind == "PNG":
         return _deep_png(pixels, source)
-    if source.most > 255 and kind == "TIFF":
-        return _deep_tiff(pixels, source)
+    if kind == "TIFF":
+        return _tiff(pixels, source)
     alpha = source.alpha
     if source.most > 255:
         pixels = _eight(pixels)
@@ -83,7 +83,7 @@ def encoded(pixels: NDArray[Any], source: Original, kind: str) -> bytes:
         options["exif"] = b"Exif\0\0" + exif
     if source.profile and kind != "BMP":
         options["icc_profile"] = source.profile
-    if source.dpi and kind in ("PNG", "JPEG", "TIFF", "BMP"):
+    if source.dpi and kind in ("PNG", "JPEG", "BMP"):
         options["dpi"] = source.dpi
     if kind == "JPEG":
         options |= {"quality": QUALITY, "subsampling": 0}
@@ -95,15 +95,11 @@ def encoded(pixels: NDArray[Any], source: Original, kind: str) -> bytes:
         options["quality"] = QUALITY
         if image.mode in ("L", "LA"):
             image = image.convert("RGB" if alpha is None else "RGBA")
-    elif kind == "TIFF":
-        options["compression"] = "tiff_adobe_deflate"
     if source.xmp and kind == "PNG":
         options["pnginfo"] = PngInfo()
         options["pnginfo"].add_itxt("XML:com.adobe.xmp", source.xmp.decode("utf-8", "replace"))
     elif source.xmp and kind in ("JPEG", "WEBP", "AVIF"):
         options["xmp"] = source.xmp
-    elif source.xmp and kind == "TIFF":
-        options["tiffinfo"] = {XMP_TAG: source.xmp}
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
@@ -158,9 +154,10 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _deep_tiff(pixels: NDArray[Any], source: Original) -> bytes:
-    """A TIFF of 16 bits in one strip: Pillow writes its tags but not such pixels."""
-    array = _with_alpha(pixels, source).astype("<u2")
+def _tiff(pixels: NDArray[Any], source: Original) -> bytes:
+    """A TIFF in one strip: Pillow writes tags, but neither pixels of 16 bits nor the EXIF of a photograph with them."""
+    deep = source.most > 255
+    array = _with_alpha(pixels, source).astype("<u2" if deep else "u1")
     height, width = array.shape[:2]
     channels = 1 if array.ndim == 2 else array.shape[2]
     strip = array.tobytes()
@@ -172,8 +169,8 @@ def _deep_tiff(pixels: NDArray[Any], source: Original) -> bytes:
             tags[tag] = kept.get_ifd(tag) if tag in (0x8769, 0x8825) else value
     else:
         tags[ORIENTATION_TAG] = source.orientation
-    structure = {256: width, 257: height, 258: (16,) * channels, 259: 1, 262: 1 if channels == 1 else 2}
-    structure |= {273: 8, 277: channels, 278: height, 279: len(strip), 284: 1, 339: (1,) * channels}
+    structure = {256: width, 257: height, 258: (16 if deep else 8,) * channels, 259: 1, 262: 1 if channels == 1 else 2}
+    structure |= {273: 0, 277: channels, 278: height, 279: len(strip), 284: 1, 339: (1,) * channels}
     if source.alpha is not None:
         structure[338] = 2
     for tag, value in structure.items():
@@ -186,5 +183,5 @@ def _deep_tiff(pixels: NDArray[Any], source: Original) -> bytes:
         tags[XMP_TAG] = source.xmp
     if source.dpi:
         tags[282], tags[283], tags[296] = float(source.dpi[0]), float(source.dpi[1]), 2
-    start = 8 + len(strip) + len(strip) % 2
-    return b"II*\0" + struct.pack("<I", start) + strip + b"\0" * (len(strip) % 2) + tags.tobytes(start)
+    # Pillow moves the strip's offset behind what it writes here.
+    return b"II*\0\x08\0\0\0" + tags.tobytes(8) + strip

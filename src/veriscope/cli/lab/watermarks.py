@@ -33,6 +33,14 @@ def add_to(actions: Any) -> None:
     bench.add_argument(
         "--regenerated", type=int, default=30, metavar="N", help="pictures that are also drawn again by models (30)"
     )
+    bench.add_argument(
+        "--unmarked",
+        type=int,
+        default=0,
+        metavar="N",
+        help="instead, compare p-values of N unmarked crops with their rate",
+    )
+    bench.add_argument("--processes", type=int, default=2, metavar="N", help="that read unmarked crops (2)")
     _models(bench)
     bench.add_argument("--seed", type=int, default=0, help="of the bootstrap (0)")
     bench.set_defaults(run=run_bench)
@@ -116,6 +124,8 @@ def _models(parser: argparse.ArgumentParser) -> None:
 
 def run_bench(options: argparse.Namespace) -> int:
     """Measure, publish and print the tables."""
+    if options.unmarked:
+        return _run_unmarked(options)
     with extra():
         from veriscope.lab.benchmark.watermark_bench import Order, WatermarkBench
     if min(options.most, *options.bits) < 1 or options.side < 256 or options.regenerated < 0:
@@ -137,6 +147,31 @@ def run_bench(options: argparse.Namespace) -> int:
     tables = WatermarkBench(order, to_stderr).run()
     _print_bench(tables)
     print(f"written: {options.out / 'watermarks.html'} and watermarks.json")
+    return 0
+
+
+def _run_unmarked(options: argparse.Namespace) -> int:
+    with extra():
+        from veriscope.lab.benchmark.watermark_false_alarms import Order, false_alarms
+    if options.unmarked < 1 or options.processes < 1:
+        raise VeriscopeError("--unmarked and --processes must be positive")
+    order = Order(
+        data=tuple(options.data),
+        out=options.out,
+        count=options.unmarked,
+        split=options.split,
+        names=tuple(dict.fromkeys(options.schemes)),
+        processes=options.processes,
+        command=shlex.join(["veriscope", *words()]),
+    )
+    tables = false_alarms(order, to_stderr)
+    rows = [
+        (name, f"{line['p']:g}", f"{line['share']:.5f}", f"{line['low']:.5f} to {line['high']:.5f}", str(line["hits"]))
+        for name, lines in tables["schemes"].items()
+        for line in lines
+    ]
+    _table(("scheme", "stated p", "share at or under it", "95 % interval", "crops"), rows, f"{order.count} crops")
+    print(f"written: {options.out / 'false_alarms.json'}")
     return 0
 
 

@@ -202,11 +202,7 @@ class WatermarkBench:
             self.say(f"{scheme.name} could not mark {row.key}: {why}")
         spent = time.perf_counter() - began
         answer(UNMARKED, rgb)
-        near = (
-            {}
-            if marked is None
-            else {"psnr": _near(rgb, marked), "ssim": round(similarity(rgb, marked), 5)}
-        )
+        near = {} if marked is None else {"psnr": _near(rgb, marked), "ssim": round(similarity(rgb, marked), 5)}
         answer(NONE, marked, why, seconds=spent, **near)
         for attack in attacks:
             if self.answers.holds((scheme.name, mark, bits, row.key, attack.name)):

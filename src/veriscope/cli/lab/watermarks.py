@@ -170,7 +170,7 @@ def _run_unmarked(options: argparse.Namespace) -> int:
         for name, lines in tables["schemes"].items()
         for line in lines
     ]
-    _table(("scheme", "stated p", "share at or under it", "95 % interval", "crops"), rows, f"{order.count} crops")
+    _table(("scheme", "stated p", "share at or under it", "95 % interval", "crops"), rows, f"{tables['crops']} crops")
     print(f"written: {options.out / 'false_alarms.json'}")
     return 0
 

@@ -1,8 +1,8 @@
 """``veriscope lab bench-watermarks --unmarked N``: is a stated p-value as rare among unmarked pictures as it says?
 
-Each crop of an unmarked picture is read under a key of its own, as detection reads it, with all alignments that it tries. Of the
-p-values that came out, the share at or under each level must not be larger than that level. Crops are small, since the test sees
-nothing of a picture's size: what is random is the key. Each answer is kept as it comes, so a run that was stopped goes on.
+Each crop of an unmarked picture is read under a key of its own, as detection reads it, with all alignments that it tries. Of
+the p-values that came out, the share at or under each level must not be larger than that level. Crops are small, since the test
+sees nothing of a picture's size: what is random is the key. Each answer is kept, so a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def false_alarms(order: Order, say: Say) -> dict[str, Any]:
             if done % 20 == 0:
                 say(f"{done} of {len(waiting)} pictures")
     tables = {
-        "crops": order.count,
+        "crops": min((len(_values(kept, name, order.count)) for name in names), default=0),
         "side": SIDE,
         "schemes": {name: levels(_values(kept, name, order.count)) for name in names},
         "about": {"split": order.split, "pictures": len(rows), "weights": weights, "command": order.command},

@@ -2,8 +2,8 @@
 
 Not everything that a reader could look at can be steered: the same change of a channel makes a wave stronger in one picture and
 weaker in another. So reader and mapping are chosen together, as the paper trains them together: the sums of strengths that
-channels move most, for the same visibility, against how much these sums differ from picture to picture, change on a picture's
-way, and are moved otherwise in other pictures. These are the leading singular pairs of the mean sensitivity, whitened both sides.
+channels move most, for the same visibility, against how much these sums differ from picture to picture, change on a
+picture's way, and are moved otherwise in other pictures: the leading singular pairs of the mean sensitivity, whitened.
 
 Paper: Kim et al. 2024 (WOUAF: mapping and fingerprint decoder are trained jointly).
 """

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 from skimage import data
+from test_marking import file_of
 
 from veriscope import examine
 from veriscope.picture import open_picture
 from veriscope.watermarks import generator_marks
 from veriscope.watermarks.generator_marks import MARKS, STEP, GeneratorMarks, find, log10_lr
-
-from test_marking import file_of
 
 
 def signed(rgb, bits):

@@ -18,8 +18,10 @@ only who knows it can read the mark. Depth, transparency, EXIF, colour profile a
 FILE can keep them. A picture that is marked already is refused; --force marks over it, and also writes over FILE.
 """
 DETECT = """\
-The length of the message need not be known. The p-value is the probability of so telling a reading in a picture without a mark
-under this key; a message is given only under 1e-6. No mark found does not mean that there never was one.
+The length of the message need not be known. The p-value is binomial: the probability that so many of the bits that the key
+foretells agree when there is no mark under this key (the null: each agrees with probability 1/2, independently), corrected for
+all readings that are tried. A message is given only under 1e-6. No mark found does not mean that there never was one. Of an
+animation the first frame is read.
 """
 
 
@@ -93,6 +95,8 @@ def detect(options: argparse.Namespace) -> int:
 
     picture = open_picture(options.input, name=str(options.input), limits=limits_of(options))
     found = read(picture, options.key, options.scheme)
+    for note in picture.notes:
+        print(f"veriscope: {note}", file=sys.stderr)
     if options.json:
         print(json.dumps(found.as_json()))
     elif found.bits_corrected is None:

@@ -19,6 +19,7 @@ from veriscope.watermarks.original import Original, original, turned_back
 SCHEMES: dict[str, ModuleType] = {learned.NAME: learned, classical.NAME: classical}
 DEFAULT = learned.NAME
 PSNRS = (30.0, 60.0)  # dB that may be asked for
+UNLIKELY = 1e-3  # p-value of the template over which a picture that is to be marked is read at one place only
 WEAKEST = 33.0  # dB: the least that is tried unasked, where a mark is too weak to be read
 STRENGTHS = (strength.PSNR, 39.0, 36.0, WEAKEST)
 
@@ -196,6 +197,8 @@ def mark_already(rgb: NDArray[np.uint8], key: str) -> str:
     """What mark a picture carries already, as a sentence without its full stop; empty where none is found."""
     canvas = alignment.small(rgb)
     places = alignment.align(canvas)
+    if places[0].p_value > UNLIKELY:
+        places = places[:1]
     for name in SCHEMES:
         reading = learned.read_aligned(canvas, places, key) if name == learned.NAME else classical.read(rgb, key)
         if reading.found:

@@ -95,9 +95,11 @@ def webp(rgb: Tensor, quality: int) -> Tensor:
     saved = []
     for picture in pixels:
         data = cv2.imencode(".webp", np.ascontiguousarray(picture[:, :, ::-1]), [cv2.IMWRITE_WEBP_QUALITY, quality])[1]
-        saved.append(cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1])
-    back = torch.from_numpy(np.ascontiguousarray(np.stack(saved))).permute(0, 3, 1, 2).to(rgb) / 255
-    return straight(rgb, back)
+        back = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        assert back is not None  # it was written on the line above
+        saved.append(back[:, :, ::-1])
+    shown = torch.from_numpy(np.ascontiguousarray(np.stack(saved))).permute(0, 3, 1, 2).to(rgb) / 255
+    return straight(rgb, shown)
 
 
 def blur(rgb: Tensor, sigma: float) -> Tensor:

@@ -92,6 +92,7 @@ def _require_free(out: Path, source: Path) -> None:
 def detect(options: argparse.Namespace) -> int:
     """Print what the picture says under the key; 0 with or without a mark."""
     from veriscope.watermarks.marking import detect as read
+    from veriscope.watermarks.payload import NULL
 
     picture = open_picture(options.input, name=str(options.input), limits=limits_of(options))
     found = read(picture, options.key, options.scheme)
@@ -104,4 +105,6 @@ def detect(options: argparse.Namespace) -> int:
     else:
         said = "a payload that is not text" if found.message is None else repr(found.message)
         print(f"{options.input}: {said} ({found.scheme}, p {found.p_value:.1e}, {found.bits_corrected} bits corrected)")
+    if not options.json:
+        print(f"p is the probability of a reading so telling with {NULL}.")
     return 0

@@ -30,7 +30,7 @@ from veriscope.evidence import (
 from veriscope.picture import Limits, Picture, open_picture
 from veriscope.plugins import Detector
 from veriscope.tampering.explaining import explain
-from veriscope.weighing import answer, strength, weigh
+from veriscope.weighing import TESTED, answer, strength, weigh
 
 TIME_LIMIT = 60.0  # seconds for each detector
 PREVIEW_SIDE = 1600  # pixels: the picture inside a report
@@ -83,7 +83,8 @@ def examine(
     seen = None if known is None else _sightings(picture, known)
     answers = hear(picture, asked, time_limit=time_limit, progress=progress)
     heard = [evidence for evidence, _ in answers]
-    questions = [] if declared_only else [*ASKED, *sorted({item.question for item in heard} - set(ASKED))]
+    others = {item.question for item in heard if item.weighed or item.question not in TESTED} - set(ASKED)
+    questions = [] if declared_only else [*ASKED, *sorted(others)]
     pixels = {str(question): weigh(question, heard, models.panels()) for question in questions}
     edited = pixels.get(str(Question.EDITED)) if any(item.question == Question.EDITED for item in heard) else None
     report = Report(

@@ -33,6 +33,7 @@ BUNDLED = (
     "veriscope.tampering.copy_move:CopyMove",
     "veriscope.tampering.copy_move_keypoints:CopyMoveKeypoints",
     "veriscope.tampering.error_level:ErrorLevel",
+    "veriscope.watermarks.generator_marks:GeneratorMarks",
 )
 IN_HASTE = ("FusedQuick",)  # stand in for slow ones in a quick examination
 ON_REQUEST: tuple[str, ...] = (  # the field's methods, for comparison: asked only by name

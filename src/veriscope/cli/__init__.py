@@ -19,6 +19,7 @@ from veriscope.cli import (
     tampering,
     undo_warp,
     users,
+    watermark,
 )
 from veriscope.errors import VeriscopeError
 
@@ -34,7 +35,20 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"veriscope {version('veriscope')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (examine, index, inventory, tampering, camera, geometry, undo_warp, serve, users, study, lab):
+    for group in (
+        examine,
+        index,
+        inventory,
+        tampering,
+        camera,
+        geometry,
+        undo_warp,
+        watermark,
+        serve,
+        users,
+        study,
+        lab,
+    ):
         group.add_to(commands)
     return top
 

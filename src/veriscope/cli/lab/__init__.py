@@ -27,6 +27,9 @@ GROUPS = (  # in the order of the help
     "analysing",
     "studying",
     "pretraining",
+    "watermarks",
+    "rooting",
+    "latents",
 )
 
 

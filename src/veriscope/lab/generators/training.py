@@ -105,10 +105,10 @@ class _Autoencoding:
             self.critic.requires_grad_(False)
             loss = loss - SHARPEN * self.critic(made).mean()
             self.critic.requires_grad_(True)
-        _descend(self.optimiser, loss, rate)
+        descend(self.optimiser, loss, rate)
         if progress >= CRITIC_FROM:
             value = F.relu(1 - self.critic(real)).mean() + F.relu(1 + self.critic(made.detach())).mean()
-            _descend(self.critics, value, rate / 2)
+            descend(self.critics, value, rate / 2)
             said["critic"] = value.item()
         return said
 
@@ -131,7 +131,7 @@ class _Denoising:
 
     def step(self, batch: NDArray[np.float32], progress: float, rate: float) -> dict[str, float]:  # noqa: ARG002 (a Learner)
         value = _velocity_loss(self.denoiser, torch.from_numpy(batch).to(self.device))
-        _descend(self.optimiser, value, rate)
+        descend(self.optimiser, value, rate)
         self.steps += 1
         share = min(0.998, (1 + self.steps) / (10 + self.steps))
         with torch.no_grad():
@@ -156,7 +156,8 @@ def _velocity_loss(denoiser: nn.Module, clean: Tensor) -> Tensor:
     return F.mse_loss(denoiser(cosine * clean + sine * noise, angle), cosine * noise - sine * clean)
 
 
-def _descend(optimiser: torch.optim.Optimizer, loss: Tensor, rate: float) -> None:
+def descend(optimiser: torch.optim.Optimizer, loss: Tensor, rate: float) -> None:
+    """One step of an optimiser down a loss, at a learning rate; gradients are no longer than 1."""
     for group in optimiser.param_groups:
         group["lr"] = rate
     optimiser.zero_grad()
@@ -270,7 +271,7 @@ def train_autoencoder(
         return np.ascontiguousarray(part[:, :, ::-1] if generator.random() < 0.5 else part)
 
     name = f"autoencoder-{shape.upsampler}-{shape.factor}-{shape.latent}"
-    of = _identity(schedule, rows, asdict(shape))
+    of = identity(schedule, rows, asdict(shape))
     steps = learn(learner, draw, schedule, work / f"{name}.ckpt", of=of, say=say)
     model = learner.model.eval()
     figures = {**_trained(schedule, steps, squares), **_fidelity(model, checked, work, schedule, say)}
@@ -303,7 +304,7 @@ def train_diffusion(
     weights = hashlib.sha256()
     for value in autoencoder.state_dict().values():
         weights.update(value.cpu().numpy().tobytes())
-    of = _identity(schedule, rows, {"autoencoder": weights.hexdigest()})
+    of = identity(schedule, rows, {"autoencoder": weights.hexdigest()})
     steps = learn(learner, draw, schedule, work / "diffusion.ckpt", of=of, say=say)
     model = Diffusion(autoencoder, learner.mean, torch.from_numpy(mean), torch.from_numpy(spread)).to(device).eval()
     figures = {**_trained(schedule, steps, squares), **_denoised(model, checked, work, schedule, say)}
@@ -311,7 +312,8 @@ def train_diffusion(
     return figures
 
 
-def _identity(schedule: Schedule, rows: Sequence[Row], more: dict[str, Any]) -> str:
+def identity(schedule: Schedule, rows: Sequence[Row], more: dict[str, Any]) -> str:
+    """Says which training it is, for ``learn``: its schedule, its pictures and ``more``."""
     keys = " ".join(sorted(row.key for row in rows))
     wanted = {**asdict(schedule), **more, "data": hashlib.sha256(keys.encode()).hexdigest()}
     return json.dumps(wanted, sort_keys=True)

@@ -51,11 +51,15 @@ class Denoiser(nn.Module):
         self.grow = nn.ModuleList([nn.Conv2d(after, before, 3, padding=1) for before, after in pairs])
         self.leave = nn.Sequential(nn.GroupNorm(8, widths[0]), nn.SiLU(), nn.Conv2d(widths[0], channels, 3, padding=1))
 
-    def forward(self, latents: Tensor, time: Tensor) -> Tensor:
-        """Latents ``(N, C, h, w)``, h and w multiples of 4, at times ``(N,)`` in [0, 1], to velocity ``(N, C, h, w)``."""
+    def forward(self, latents: Tensor, time: Tensor, about: Tensor | None = None) -> Tensor:
+        """Latents ``(N, C, h, w)``, h and w multiples of 4, at times ``(N,)`` in [0, 1], to velocity ``(N, C, h, w)``.
+
+        ``about``, ``(N, times)``, is added to the embedding of time where the picture's content is known.
+        """
         rates = torch.exp(torch.linspace(0, math.log(200), self.times // 2, device=time.device))
         angles = time[:, None] * rates[None]
         embedded = self.embed(torch.cat([angles.sin(), angles.cos()], 1))
+        embedded = embedded if about is None else embedded + about
         x = self.enter(latents)
         kept = []
         for level, block in enumerate(self.down):
@@ -68,3 +72,21 @@ class Denoiser(nn.Module):
                 x = kept[level] + self.grow[level](F.interpolate(x, scale_factor=2.0, mode="nearest"))
             x = self.up[level](x, embedded)
         return self.leave(x)
+
+
+class ClassDenoiser(Denoiser):
+    """A denoiser that may be told a picture's class.
+
+    Args:
+        channels: of the latents.
+        classes: how many there are; class number ``classes`` says that none is known.
+    """
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__(channels)
+        self.classes = nn.Embedding(classes + 1, self.times)
+        nn.init.zeros_(self.classes.weight)
+
+    def told(self, latents: Tensor, time: Tensor, labels: Tensor) -> Tensor:
+        """As ``forward``, for pictures of classes ``int64 (N,)``."""
+        return self(latents, time, self.classes(labels))

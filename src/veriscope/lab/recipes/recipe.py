@@ -53,6 +53,7 @@ RECIPES = {  # name of the detector: where its recipe is
     "sfld": "veriscope.lab.recipes.sfld:RECIPE",
     "text_tampering": "veriscope.lab.recipes.text_tampering:RECIPE",
     "warps": "veriscope.lab.recipes.warps:RECIPE",
+    "watermark": "veriscope.lab.recipes.watermark:RECIPE",
     "weak": "veriscope.lab.recipes.weak:RECIPE",
 }
 Say = Callable[[str], None]

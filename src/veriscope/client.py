@@ -255,7 +255,7 @@ class Client:
         """The bytes of a copy that holds this message under this key.
 
         Raises:
-            ClientError: the server has no watermarks, or the picture or message does not fit.
+            ClientError: the picture or message does not fit.
         """
         fields = {"message": message, "key": key, **({"scheme": scheme} if scheme else {})}
         return self._post("/api/v1/watermark/embed", [source], fields)
@@ -264,7 +264,7 @@ class Client:
         """The message that a picture holds under this key, with its p-value.
 
         Raises:
-            ClientError: the server has no watermarks, or cannot open the picture.
+            ClientError: the server cannot open the picture.
         """
         found: Detected = json.loads(self._post("/api/v1/watermark/detect", [source], {"key": key}))
         return found

@@ -78,5 +78,3 @@ def test_what_is_not_installed_says_so(idle, photograph):
 
     answer = send(idle, photograph, "/api/v1/index/search", params={})
     assert (answer.status_code, answer.json()["code"]) == (501, "no_index" if _installed() else "index_not_installed")
-    answer = idle.post("/api/v1/watermark/detect?key=secret", files={"file": ("a.jpg", photograph)})
-    assert answer.json()["code"] in ("watermarks_not_installed", "secret_in_address")

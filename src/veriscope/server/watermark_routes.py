@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -17,7 +15,6 @@ from veriscope.server.problems import RESPONSES, ProblemError
 from veriscope.server.requests import Body, Form, IdempotencyHeader, failure, options_of, submit, wait_for
 from veriscope.server.service import Service
 from veriscope.server.submitting import AT_ONCE, Wanted
-from veriscope.server.watermark_tasks import CALLED
 
 router = APIRouter(prefix="/api/v1/watermark", responses=RESPONSES, tags=["watermarks"])
 TYPES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
@@ -76,20 +73,9 @@ async def detect(request: Request, service: Served, who: Examiner, body: Body, k
     return Detected.model_validate(job.result)
 
 
-def installed() -> bool:
-    """Whether this version can embed and detect: what ``watermark_tasks`` calls is there."""
-    if find_spec("veriscope.watermarks") is None:
-        return False
-    library = import_module("veriscope.watermarks")
-    return all(callable(getattr(library, name, None)) for name in CALLED)
-
-
 async def _done(
     request: Request, service: Service, who: str, body: Body, kind: tuple[str, type[Form]], key: str
 ) -> JobOut:
-    if not installed():
-        detail = "This version of Veriscope has no watermarks."
-        raise ProblemError(501, "watermarks_not_installed", "Watermarks are not installed", detail)
     options: dict[str, Any] = options_of(request, body, kind[1]).model_dump()
     asked = f"{request.url.path} {sorted(options.items())} {body.fingerprint}"
     fingerprint = hashlib.sha256(asked.encode()).hexdigest()

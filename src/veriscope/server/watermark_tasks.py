@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 from veriscope.server.queue import Outcome
@@ -11,27 +10,28 @@ from veriscope.server.storage import FILES
 from veriscope.server.tasks import Task
 
 
-def embed(task: Task) -> Outcome:
+def embed_mark(task: Task) -> Outcome:
     """A marked copy of a picture, as a file beside the result."""
-    library = import_module("veriscope.watermarks")
+    from veriscope.watermarks import marked_file
+
     options = task.claim.options
     picture = _picture(task)
     task.progress("embedding")
-    data: bytes = library.marked_file(picture, options["message"], options["key"], scheme=options.get("scheme") or None)
+    data = marked_file(picture, options["message"], options["key"], scheme=options.get("scheme") or None)
     (task.folder / FILES["marked"]).write_bytes(data)
     return Outcome(result={"file": FILES["marked"], "folder": task.claim.lease, "bytes": len(data)})
 
 
-def detect(task: Task) -> Outcome:
+def detect_mark(task: Task) -> Outcome:
     """The message of a marked picture: ``{"message", "p_value", "bits_corrected", "scheme"}``."""
-    library = import_module("veriscope.watermarks")
+    from veriscope.watermarks import detect
+
     picture = _picture(task)
     task.progress("detecting")
-    return Outcome(result=library.detect(picture, task.claim.options["key"]).as_json())
+    return Outcome(result=detect(picture, task.claim.options["key"]).as_json())
 
 
-CALLED = ("marked_file", "detect")  # what this needs of ``veriscope.watermarks``
-TASKS: dict[str, Callable[[Task], Outcome]] = {"watermark_embed": embed, "watermark_detect": detect}
+TASKS: dict[str, Callable[[Task], Outcome]] = {"watermark_embed": embed_mark, "watermark_detect": detect_mark}
 
 
 def _picture(task: Task) -> Any:

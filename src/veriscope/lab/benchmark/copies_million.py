@@ -104,9 +104,18 @@ def answered(folder: Path, queries: Vectors) -> Answer:
         began = time.perf_counter()
         rows.append([row for row, _ in index.nearest(query, NEAREST)])
         seconds.append(time.perf_counter() - began)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak = _peak_memory()
     names = index.rows(sorted({row for found in rows for row in found}))
     return Answer([[str(names[row]["reference"]) for row in found] for found in rows], seconds, peak)
+
+
+def _peak_memory() -> int:
+    """Bytes that this process held at most; on Linux ``getrusage`` would count what its parent held when it was begun."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def stored(descriptor: Descriptor, start: int, count: int, seed: int) -> Vectors:

@@ -175,17 +175,6 @@ def test_transposed_convolutions_fold_too():
     assert torch.allclose(layer(x), wanted, atol=1e-5)
 
 
-def test_the_start_of_a_mapping_moves_readings_towards_the_bits(coder, extractor, squares):
-    mapping = Modulation(16, channels(coder.decoder))
-    mapping.begin(users.sensitivity(coder, extractor, mapping, squares[:4]), 1.0)
-    latents = coder.encode(torch.from_numpy(squares[:8]).permute(0, 3, 1, 2).float() / 255)
-    prints = torch.randint(0, 2, (8, 16), generator=torch.Generator().manual_seed(0)).float()
-    plain = extractor(coder.decode(latents).clamp(0, 1))
-    with torch.no_grad(), modulated(coder.decoder, mapping(prints)):
-        moved = extractor(coder.decode(latents).clamp(0, 1)) - plain
-    assert ((moved > 0) == (prints > 0.5)).float().mean() > 0.8
-
-
 def test_tracing_names_the_user_and_counts_how_many_were_tried(coder, extractor):
     held = users.Users(coder, Modulation(16, channels(coder.decoder)), extractor)
     rgb = data.coffee()[:128, :128]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 MOST = 0.5  # a factor is at most so far from 1
+RIDGE = 0.03  # of the mean sensitivity, so that what hardly moves is not forced
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 Factors = Mapping[str, Tensor]  # name of a convolution: (N, its input channels)
 
@@ -57,13 +58,17 @@ class Modulation(nn.Module):
         return dict(zip(self.sizes, factors.split(list(self.sizes.values()), 1), strict=True))
 
     @torch.no_grad()
-    def begin(self, moves: Tensor) -> None:
-        """Start from factors that move linearly with the bits.
+    def begin(self, sensitivity: Tensor, shift: float) -> None:
+        """Start from the smallest factors that, were all linear, move each reading of a bit by ``shift`` towards it.
 
         Args:
-            moves: ``(all channels, bits)``, what a bit of 1 adds to each factor and a bit of 0 takes away.
+            sensitivity: ``(bits, all channels)``, how far each factor moves each reading.
+            shift: in units of the readings.
         """
-        self.leave.weight[:, -moves.shape[1] :] = moves / MOST
+        gram = sensitivity @ sensitivity.T
+        gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram), device=gram.device)
+        smallest = sensitivity.T @ torch.linalg.inv(gram)
+        self.leave.weight[:, -len(sensitivity) :] = shift / MOST * smallest
 
 
 @contextmanager

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from veriscope import batch
-from veriscope.cli.opening import add_limits, limits_of
+from veriscope.cli.opening import add_limits, limits_of, pictures_in
 from veriscope.errors import VeriscopeError
 from veriscope.picture import Limits, Picture, open_picture
 
@@ -62,7 +61,7 @@ def enrol(options: argparse.Namespace) -> int:
 
     limits = limits_of(options)
     enrolment = Enrolment(options.name or options.out.stem)
-    for _, opened in _opened(_paths(options), limits):
+    for _, opened in _opened(pictures_in(options.paths), limits):
         try:
             if isinstance(opened, VeriscopeError):
                 raise opened
@@ -84,7 +83,7 @@ def test(options: argparse.Namespace) -> int:
 
     limits = limits_of(options)
     fingerprint = Fingerprint.load(options.camera, limits)
-    paths = _paths(options)
+    paths = pictures_in(options.paths)
     if options.map:
         _make(options.map)
     stems: set[str] = set()
@@ -108,15 +107,6 @@ def test(options: argparse.Namespace) -> int:
     if len(failed) == len(paths):
         raise failed[0] if len(paths) == 1 else VeriscopeError(f"none of the {len(paths)} pictures could be tested")
     return 0
-
-
-def _paths(options: argparse.Namespace) -> list[Path]:
-    paths = batch.find_pictures(options.paths)
-    if not paths:
-        raise VeriscopeError(
-            f"{', '.join(options.paths)}: no picture in it (looked for {', '.join(sorted(batch.SUFFIXES))})"
-        )
-    return paths
 
 
 def _opened(paths: list[Path], limits: Limits) -> Iterator[tuple[Path, Picture | VeriscopeError]]:

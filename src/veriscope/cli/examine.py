@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from veriscope import batch
-from veriscope.cli.opening import add_limits, limits_of, require_time
+from veriscope.cli.opening import add_limits, limits_of, pictures_in, require_time
 from veriscope.errors import VeriscopeError
 
 if TYPE_CHECKING:
@@ -108,11 +108,7 @@ def _run_many(options: argparse.Namespace) -> int:
     if options.detectors:
         plugins.named(options.detectors)
     out = options.out or Path(DEFAULT_OUT)
-    paths = batch.find_pictures(options.paths)
-    if not paths:
-        raise VeriscopeError(
-            f"{', '.join(options.paths)}: no picture in it (looked for {', '.join(sorted(batch.SUFFIXES))})"
-        )
+    paths = pictures_in(options.paths)
     reports = out / "reports"
     settings = replace(
         _settings(options),

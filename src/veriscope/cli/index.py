@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from veriscope import batch
 from veriscope.cli import index_patterns, index_watch
+from veriscope.cli.opening import add_limits, limits_of, pictures_in
 from veriscope.errors import VeriscopeError
 from veriscope.picture import Limits, open_picture
 from veriscope.processes import in_processes
@@ -94,8 +95,7 @@ def add_to(commands: Any) -> None:
 
 def _add_pictures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a picture, a folder, or a glob pattern in quotes")
-    parser.add_argument("--max-bytes", type=int, default=Limits().bytes, help="largest file to open (200000000)")
-    parser.add_argument("--max-pixels", type=int, default=Limits().pixels, help="largest picture (250000000)")
+    add_limits(parser)
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ def add(options: argparse.Namespace) -> int:
     """Add what the options name; pictures that cannot be opened are named, and it is 2 when none could."""
     from veriscope.copies.store import Index
 
-    limits = _limits(options)
+    limits = limits_of(options)
     if options.jobs < 0 or options.wait < 0:
         raise VeriscopeError("--jobs and --wait must not be negative")
-    paths = _paths(options)
+    paths = pictures_in(options.paths)
     if options.name and len(paths) > 1:
         raise VeriscopeError(f"--name is for one picture; there are {len(paths)}")
     index = Index.create(options.index, options.descriptor, wait=options.wait)
@@ -177,10 +177,10 @@ def search(options: argparse.Namespace) -> int:
     from veriscope.copies.searching import search as find
     from veriscope.copies.store import Index
 
-    limits = _limits(options)
+    limits = limits_of(options)
     if options.most < 1:
         raise VeriscopeError("--most must be at least 1")
-    paths = _paths(options)
+    paths = pictures_in(options.paths)
     index = Index.open(options.index)
     failed = []
     for path in paths:
@@ -255,21 +255,6 @@ def duplicates(options: argparse.Namespace) -> int:
     if options.out:
         print(f"written: {options.out}")
     return 0
-
-
-def _limits(options: argparse.Namespace) -> Limits:
-    if options.max_bytes <= 0 or options.max_pixels <= 0:
-        raise VeriscopeError("--max-bytes and --max-pixels must be positive")
-    return Limits(bytes=options.max_bytes, pixels=options.max_pixels)
-
-
-def _paths(options: argparse.Namespace) -> list[Path]:
-    paths = batch.find_pictures(options.paths)
-    if not paths:
-        raise VeriscopeError(
-            f"{', '.join(options.paths)}: no picture in it (looked for {', '.join(sorted(batch.SUFFIXES))})"
-        )
-    return paths
 
 
 def _new(index: Index, paths: list[Path]) -> list[Path]:

@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from veriscope import batch
-from veriscope.cli.opening import add_limits, limits_of
+from veriscope.cli.opening import add_limits, limits_of, pictures_in
 from veriscope.errors import VeriscopeError
 from veriscope.picture import open_picture
 
@@ -61,7 +60,7 @@ def add(options: argparse.Namespace) -> int:
     from veriscope.copies.marks import WatchList
 
     limits = limits_of(options)
-    paths = _paths(options.paths)
+    paths = pictures_in(options.paths)
     pictures = [open_picture(path, name=str(path), limits=limits) for path in paths]
     references = [os.path.abspath(path) for path in paths]
     watched = WatchList.create(options.index)
@@ -105,7 +104,7 @@ def check(options: argparse.Namespace) -> int:
     from veriscope.copies.marks import WatchList
 
     limits = limits_of(options)
-    paths = _paths(options.paths)
+    paths = pictures_in(options.paths)
     watched = WatchList.open(options.index)
     failed: list[VeriscopeError] = []
     for path in paths:
@@ -127,10 +126,3 @@ def check(options: argparse.Namespace) -> int:
     if len(failed) == len(paths):
         raise failed[0] if len(paths) == 1 else VeriscopeError(f"none of the {len(paths)} pictures could be opened")
     return 0
-
-
-def _paths(given: list[str]) -> list[Path]:
-    paths = batch.find_pictures(given)
-    if not paths:
-        raise VeriscopeError(f"{', '.join(given)}: no picture in it (looked for {', '.join(sorted(batch.SUFFIXES))})")
-    return paths

@@ -1,13 +1,28 @@
-"""What the commands that open pictures share: the options that limit them, and their refusal."""
+"""What the commands that open pictures share: which pictures they are, the options that limit them, and the refusals."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 
+from veriscope import batch
 from veriscope.errors import VeriscopeError
 from veriscope.picture import Limits
 
 LONGEST_TIME = 86_400  # seconds that a detector may be given
+
+
+def pictures_in(paths: Sequence[str]) -> list[Path]:
+    """The pictures that paths, folders and glob patterns name.
+
+    Raises:
+        VeriscopeError: there is none.
+    """
+    found = batch.find_pictures(paths)
+    if not found:
+        raise VeriscopeError(f"{', '.join(paths)}: no picture in it (looked for {', '.join(sorted(batch.SUFFIXES))})")
+    return found
 
 
 def add_limits(command: argparse.ArgumentParser) -> None:

@@ -74,17 +74,22 @@ def save(tables: Table, path: Path) -> None:
 
 def render(tables: Table) -> str:
     """The page of a run's tables, as ``bench.Bench`` fills them; a protocol that was not run has no section."""
+    return rendered("leaderboard.html.j2", tables, _View(tables))
+
+
+def rendered(template: str, tables: Table, view: object) -> str:
+    """A page of the benchmark: a template of this package with its style and script in it, given ``about`` and ``view``."""
     folder = resources.files("veriscope.lab.benchmark") / "templates"
     style = Markup((folder / "leaderboard.css").read_text(encoding="utf-8"))  # noqa: S704 (the package's own file)
     script = Markup((folder / "leaderboard.js").read_text(encoding="utf-8"))  # noqa: S704 (likewise)
     made = environment().overlay(loader=PackageLoader("veriscope.lab.benchmark", "templates"))
-    made.filters |= {"called": called, "share": share, "figure": figure}
-    return made.get_template("leaderboard.html.j2").render(
+    made.filters = {**made.filters, "called": called, "share": share, "figure": figure}
+    return made.get_template(template).render(
         style=asset("base.css") + style,
         script=script,
         policy=content_policy(script),
         about=tables["about"],
-        view=_View(tables),
+        view=view,
     )
 
 

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib import resources
 from pathlib import Path
 
-from jinja2 import PackageLoader
-from markupsafe import Markup
-
-from veriscope.lab.benchmark.leaderboard import figure, share, write_parquet
+from veriscope.lab.benchmark.leaderboard import rendered, share, write_parquet
 from veriscope.lab.benchmark.tampering_answers import Entry, Table
 from veriscope.lab.benchmark.tampering_figures import EVERYWHERE, FUSED
 from veriscope.lab.recipes.recipe import write_json
 from veriscope.reporting.files import write_atomically
 from veriscope.reporting.overlay import data_uri
-from veriscope.reporting.page import asset, content_policy, environment
 
 FEW = 100  # edited pictures, below which the page says that its figures are a trial
 CASIA = "casia1"  # the source of a manifest that holds pictures of CASIA v1
@@ -77,18 +72,7 @@ def answer_rows(entries: Sequence[Entry]) -> list[Table]:
 
 def render(tables: Table, examples: Path) -> str:
     """The page of a run's tables; maps of examples are read from the folder ``examples``."""
-    folder = resources.files("veriscope.lab.benchmark") / "templates"
-    style = Markup((folder / "leaderboard.css").read_text(encoding="utf-8"))  # noqa: S704 (the package's own file)
-    script = Markup((folder / "leaderboard.js").read_text(encoding="utf-8"))  # noqa: S704 (likewise)
-    made = environment().overlay(loader=PackageLoader("veriscope.lab.benchmark", "templates"))
-    made.filters = {**made.filters, "share": share, "figure": figure}
-    return made.get_template("tampering.html.j2").render(
-        style=asset("base.css") + style,
-        script=script,
-        policy=content_policy(script),
-        about=tables["about"],
-        view=_View(tables, examples),
-    )
+    return rendered("tampering.html.j2", tables, _View(tables, examples))
 
 
 class _View:

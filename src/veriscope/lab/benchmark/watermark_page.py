@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import PackageLoader
-from markupsafe import Markup
-
-from veriscope.lab.benchmark.leaderboard import figure, share
+from veriscope.lab.benchmark.leaderboard import rendered
 from veriscope.lab.benchmark.watermark_figures import UNMARKED
 from veriscope.lab.recipes.recipe import write_json
 from veriscope.reporting.files import write_atomically
-from veriscope.reporting.page import asset, content_policy, environment
 
 FEW = 100  # pictures, below which the page says that its figures are a trial
 Table = dict[str, Any]
@@ -31,18 +26,7 @@ def publish(tables: Table, out: Path) -> None:
 
 def render(tables: Table) -> str:
     """The page of a run's tables."""
-    folder = resources.files("veriscope.lab.benchmark") / "templates"
-    style = Markup((folder / "leaderboard.css").read_text(encoding="utf-8"))  # noqa: S704 (the package's own file)
-    script = Markup((folder / "leaderboard.js").read_text(encoding="utf-8"))  # noqa: S704 (likewise)
-    made = environment().overlay(loader=PackageLoader("veriscope.lab.benchmark", "templates"))
-    made.filters = {**made.filters, "share": share, "figure": figure}
-    return made.get_template("watermarks.html.j2").render(
-        style=asset("base.css") + style,
-        script=script,
-        policy=content_policy(script),
-        about=tables["about"],
-        view=_View(tables),
-    )
+    return rendered("watermarks.html.j2", tables, _View(tables))
 
 
 class _View:

@@ -107,18 +107,8 @@ def test_a_root_is_learned_resumed_and_read(extractor, coder, squares, tmp_path)
     before = copy.deepcopy(coder.state_dict())
     schedule = Schedule(minutes=60, steps=25, batch=4, rate=3e-3, seed=1, device="cpu")
     said: list[str] = []
-    about = root.root_signature(
-        coder,
-        extractor,
-        "0110100111000101",
-        KEY,
-        squares,
-        squares[:8],
-        tmp_path,
-        tmp_path / "out",
-        schedule,
-        said.append,
-    )
+    given = (coder, extractor, "0110100111000101", KEY, squares, squares[:8], tmp_path, tmp_path / "out", schedule)
+    about = root.root_signature(*given, said.append)
     assert all(torch.equal(value, before[name]) for name, value in coder.state_dict().items())
     assert about["bit_accuracy"] > about["bit_accuracy_unmarked"] + 0.1
     assert KEY not in (tmp_path / "out" / "signature.json").read_text()
@@ -131,18 +121,7 @@ def test_a_root_is_learned_resumed_and_read(extractor, coder, squares, tmp_path)
     assert drawn.matched > plain.matched
     assert drawn.p_value == binomial(drawn.matched, 16)
     assert drawn.read is not None
-    again = root.root_signature(
-        coder,
-        extractor,
-        "0110100111000101",
-        KEY,
-        squares,
-        squares[:8],
-        tmp_path,
-        tmp_path / "out",
-        schedule,
-        said.append,
-    )
+    again = root.root_signature(*given, said.append)
     assert again == about
     assert any("resuming at step 25" in line for line in said)
 

@@ -152,7 +152,7 @@ def root_signature(
     wanted = keys.signature_bits(signature, keys.checked(key), extractor.bits)
     torch.manual_seed(schedule.seed)
     learner = _Rooting(coder, extractor, wanted, schedule)
-    of = _identity(coder, extractor, wanted, schedule)
+    of = identity(coder, extractor, schedule, wanted.tobytes())
 
     steps = learn(
         learner, draw_from(squares, schedule.batch), schedule, work / f"signature-{of[:12]}.ckpt", of=of, say=say
@@ -226,8 +226,9 @@ def opened(folder: Path) -> tuple[Extractor, dict[str, Any]]:
     return load_extractor(folder), about
 
 
-def _identity(coder: Coder, extractor: Extractor, wanted: NDArray[np.uint8], schedule: Schedule) -> str:
-    digest = hashlib.sha256(json.dumps(asdict(schedule), sort_keys=True).encode() + wanted.tobytes())
+def identity(coder: Coder, extractor: Extractor, schedule: Schedule, more: bytes = b"") -> str:
+    """A digest of what a training depends on, so that only its own checkpoint is resumed."""
+    digest = hashlib.sha256(json.dumps(asdict(schedule), sort_keys=True).encode() + more)
     weights: Iterable[Tensor] = (*coder.state_dict().values(), *extractor.state_dict().values())
     for value in weights:
         digest.update(value.cpu().numpy().tobytes())

@@ -13,8 +13,6 @@ CVPR 2024.
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,7 +31,7 @@ from veriscope.lab.watermarks import keys
 from veriscope.lab.watermarks.channel import changed
 from veriscope.lab.watermarks.coders import Coder, open_coder
 from veriscope.lab.watermarks.extractor import Extractor, load_extractor, pixels_of
-from veriscope.lab.watermarks.root import VISIBILITY, draw_from, message_loss, rough
+from veriscope.lab.watermarks.root import VISIBILITY, draw_from, identity, message_loss, rough
 from veriscope.lab.watermarks.seen import psnr, visible
 from veriscope.lab.watermarks.statistics import FAIR_COIN
 from veriscope.watermarks.payload import binomial, corrected_p
@@ -223,10 +221,7 @@ def train_users(
     """
     torch.manual_seed(schedule.seed)
     learner = _Mapping(coder, extractor, squares, schedule)
-    weights = hashlib.sha256(json.dumps(asdict(schedule), sort_keys=True).encode())
-    for value in (*coder.state_dict().values(), *extractor.state_dict().values()):
-        weights.update(value.cpu().numpy().tobytes())
-    of = weights.hexdigest()
+    of = identity(coder, extractor, schedule)
     steps = learn(learner, draw_from(squares, schedule.batch), schedule, work / f"users-{of[:12]}.ckpt", of=of, say=say)
     users = Users(coder, learner.mapping, extractor)
     figures: dict[str, Any] = {"decoder": coder.words, "steps": steps, "seed": schedule.seed}

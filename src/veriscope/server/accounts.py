@@ -221,19 +221,6 @@ class Accounts:
             session.add(Token(digest=digest(token), user_id=row.id, label=label[:64], created=now))
         return token
 
-    def drop_tokens(self, name: str) -> int:
-        """Make all of a user's tokens worthless; gives how many there were.
-
-        Raises:
-            VeriscopeError: there is no such user.
-        """
-        with self.database.writing() as session:
-            row = session.execute(select(UserTable).where(UserTable.name == name)).scalar()
-            if row is None:
-                raise _unknown(name)
-            gone = session.execute(delete(Token).where(Token.user_id == row.id).returning(Token.digest))
-            return len(gone.all())
-
     def of_token(self, token: str) -> User | None:
         """Whose token it is; None where it is nobody's, or the user is disabled."""
         with self.database.reading() as session:

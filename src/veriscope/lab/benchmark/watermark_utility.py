@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -265,15 +265,3 @@ def _network(inputs: NDArray[np.uint8], labels: NDArray[np.int64], seed: int) ->
 
 def _grey(pictures: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pictures[:, None, :, :, 1])).float() / 127.5 - 1
-
-
-def chosen_tasks(names: Sequence[str]) -> tuple[str, ...]:
-    """The tasks of these names.
-
-    Raises:
-        VeriscopeError: there is none of a name.
-    """
-    unknown = [name for name in names if name not in TASKS]
-    if unknown:
-        raise VeriscopeError(f"no task is called {unknown[0]!r}; there are: {', '.join(TASKS)}")
-    return tuple(names) or TASKS
